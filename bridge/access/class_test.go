@@ -1,0 +1,54 @@
+package access_test
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"qmp-dbus-bridge/bridge/access"
+)
+
+// table reads the first two columns of one of the package's tables.
+func table(tb testing.TB, file string) map[string]access.Class {
+	tb.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	rows := make(map[string]access.Class)
+	for line := range strings.Lines(string(text)) {
+		if columns := strings.Split(line, "\t"); line[0] != '#' {
+			rows[columns[0]] = access.Class(columns[1])
+		}
+	}
+	if len(rows) < 50 {
+		tb.Fatalf("%s has %d rows", file, len(rows))
+	}
+	return rows
+}
+
+func TestCommandClass(t *testing.T) {
+	for name, want := range table(t, "risk.tsv") {
+		if got := access.CommandClass(name); got != want {
+			t.Errorf("CommandClass(%q) = %q, want %q", name, got, want)
+		}
+	}
+	for _, name := range []string{"", "nonsense", "Stop", "STOP", "system-reset", "# command", "stop "} {
+		if got := access.CommandClass(name); got != access.ClassHost {
+			t.Errorf("CommandClass(%q) = %q, want host", name, got)
+		}
+	}
+}
+
+func TestEventClass(t *testing.T) {
+	for name, want := range table(t, "events.tsv") {
+		if got := access.EventClass(name); got != want {
+			t.Errorf("EventClass(%q) = %q, want %q", name, got, want)
+		}
+	}
+	for _, name := range []string{"", "NEW_EVENT", "stop", "# event"} {
+		if got := access.EventClass(name); got != access.ClassSensitiveRead {
+			t.Errorf("EventClass(%q) = %q, want sensitive-read", name, got)
+		}
+	}
+}

@@ -1,0 +1,208 @@
+package access_test
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/godbus/dbus/v5"
+
+	"qmp-dbus-bridge/bridge/access"
+)
+
+const daemonConfig = `<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
+ "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
+<busconfig>
+  <type>org.qemu.vm</type>
+  <listen>unix:path=%s</listen>
+  <auth>EXTERNAL</auth>
+  <policy context="default">
+    <allow user="*"/><allow own="*"/><allow send_type="method_call"/><allow send_type="signal"/>
+    <allow send_requested_reply="true" send_type="method_return"/>
+    <allow send_requested_reply="true" send_type="error"/>
+    <allow receive_type="method_call"/><allow receive_type="method_return"/>
+    <allow receive_type="error"/><allow receive_type="signal"/>
+  </policy>
+</busconfig>`
+
+// startDaemon starts a dbus-daemon of the test's own, which ends with the test, and returns its address.
+func startDaemon(t *testing.T) (address string, daemon *exec.Cmd) {
+	t.Helper()
+	program, err := exec.LookPath("dbus-daemon")
+	if err != nil {
+		skipOrFail(t, err)
+	}
+	dir, err := os.MkdirTemp("", "access") // t.TempDir lies in a directory that other uids can't pass
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o711); err != nil {
+		t.Fatal(err)
+	}
+	config := filepath.Join(dir, "bus.conf")
+	if err := os.WriteFile(config, fmt.Appendf(nil, daemonConfig, filepath.Join(dir, "bus")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	daemon = exec.Command(program, "--config-file="+config, "--nofork", "--nopidfile", "--nosyslog", "--print-address")
+	output, err := daemon.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := daemon.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = daemon.Process.Kill(); _ = daemon.Wait() })
+	line, err := bufio.NewReader(output).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(line), daemon
+}
+
+func connect(t *testing.T, address string) *dbus.Conn {
+	t.Helper()
+	conn, err := dbus.Connect(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return conn
+}
+
+func TestDaemonLookup(t *testing.T) {
+	address, _ := startDaemon(t)
+	gone := make(chan string, 16)
+	callers, _ := runCallers(t, connect(t, address), func(name string) { gone <- name })
+	client := connect(t, address)
+	name := client.Names()[0]
+	caller, err := lookup(t, callers, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if caller.Name != name || caller.UID != uint32(os.Geteuid()) || caller.PID != uint32(os.Getpid()) {
+		t.Errorf("got %q uid %d pid %d, want %q uid %d pid %d",
+			caller.Name, caller.UID, caller.PID, name, os.Geteuid(), os.Getpid())
+	}
+	client.Close()
+	if got := within(t, gone); got != name {
+		t.Fatalf("%q has gone, want %q", got, name)
+	}
+	if caller, err := lookup(t, callers, name); !errors.Is(err, access.ErrNoIdentity) {
+		t.Errorf("after it went: %v, %v, want ErrNoIdentity", caller, err)
+	}
+}
+
+// A signal that a client makes up does not make anybody forgotten.
+func TestDaemonForgedSignal(t *testing.T) {
+	address, _ := startDaemon(t)
+	gone := make(chan string, 16)
+	bus := connect(t, address)
+	callers, _ := runCallers(t, bus, func(name string) { gone <- name })
+	forger, leaver := connect(t, address), connect(t, address)
+	name, last := forger.Names()[0], leaver.Names()[0]
+	first, err := lookup(t, callers, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := forger.Emit("/org/freedesktop/DBus", "org.freedesktop.DBus.NameOwnerChanged", name, name, ""); err != nil {
+		t.Fatal(err)
+	}
+	sendTo(t, forger, bus.Names()[0], name, name, "")
+	if err := forger.BusObject().Call("org.freedesktop.DBus.GetId", 0).Err; err != nil { // both have passed
+		t.Fatal(err)
+	}
+	leaver.Close()
+	if got := within(t, gone); got != last {
+		t.Fatalf("%q has gone, want %q", got, last)
+	}
+	if second, err := callers.Lookup(name, nil); second != first || err != nil {
+		t.Errorf("after the forged signals: %p, %v, want %p", second, err, first)
+	}
+}
+
+// sendTo sends a forged NameOwnerChanged to one connection.
+func sendTo(t *testing.T, from *dbus.Conn, destination string, body ...any) {
+	t.Helper()
+	message := &dbus.Message{Type: dbus.TypeSignal, Body: body, Headers: map[dbus.HeaderField]dbus.Variant{
+		dbus.FieldDestination: dbus.MakeVariant(destination),
+		dbus.FieldPath:        dbus.MakeVariant(dbus.ObjectPath("/org/freedesktop/DBus")),
+		dbus.FieldInterface:   dbus.MakeVariant("org.freedesktop.DBus"),
+		dbus.FieldMember:      dbus.MakeVariant("NameOwnerChanged"),
+		dbus.FieldSignature:   dbus.MakeVariant(dbus.SignatureOf(body...)),
+	}}
+	if call := from.Send(message, nil); call.Err != nil {
+		t.Fatal(call.Err)
+	}
+}
+
+func TestDaemonEnds(t *testing.T) {
+	address, daemon := startDaemon(t)
+	callers := access.NewCallers(connect(t, address))
+	ended := make(chan error, 1)
+	go func() { ended <- callers.Run(t.Context()) }()
+	client := connect(t, address)
+	if _, err := lookup(t, callers, client.Names()[0]); err != nil {
+		t.Fatal(err)
+	}
+	if err := daemon.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := within(t, ended); err == nil {
+		t.Error("Run returned no error")
+	}
+	if _, err := callers.Lookup(client.Names()[0], nil); !errors.Is(err, access.ErrNoIdentity) {
+		t.Errorf("afterwards: %v, want ErrNoIdentity", err)
+	}
+}
+
+// Another process with a uid and groups of its own, as the kernel saw it when it connected.
+func TestDaemonOtherUser(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("becoming another user needs root")
+	}
+	address, _ := startDaemon(t)
+	callers, _ := runCallers(t, connect(t, address), nil)
+	watch := connect(t, address)
+	joined := make(chan *dbus.Signal, 16)
+	watch.Signal(joined)
+	if err := watch.AddMatchSignal(dbus.WithMatchMember("NameOwnerChanged")); err != nil {
+		t.Fatal(err)
+	}
+	client := exec.Command("gdbus", "monitor", "--address", address, "--dest", "org.freedesktop.DBus")
+	client.SysProcAttr = &syscall.SysProcAttr{
+		// dbus-daemon 1.14 refuses uids that have no name; 1 is daemon, 2 bin.
+		Credential: &syscall.Credential{Uid: 1, Gid: 2, Groups: []uint32{1236, 65534}},
+	}
+	if err := client.Start(); err != nil {
+		skipOrFail(t, err)
+	}
+	defer func() { _ = client.Process.Kill(); _ = client.Wait() }()
+	signal := within(t, joined)
+	for signal.Name != "org.freedesktop.DBus.NameOwnerChanged" {
+		signal = within(t, joined)
+	}
+	caller, err := lookup(t, callers, signal.Body[0].(string))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if caller.UID != 1 || !slices.Equal(caller.GIDs, []uint32{2, 1236}) || caller.PID != uint32(client.Process.Pid) {
+		t.Errorf("uid %d gids %v pid %d, want 1 [2 1236] %d", caller.UID, caller.GIDs, caller.PID, client.Process.Pid)
+	}
+}
+
+// skipOrFail ends a test for which a program is missing.
+func skipOrFail(t *testing.T, err error) {
+	t.Helper()
+	if os.Getenv("E2E_REQUIRE") == "1" {
+		t.Fatal(err)
+	}
+	t.Skip(err)
+}

@@ -1,0 +1,40 @@
+package access
+
+// Ids that stand in for a policy's when none decided.
+const (
+	defaultDeny   = "default-deny"   // no policy permits it
+	noCaller      = "no-identity"    // it is not known who calls
+	invalidAction = "invalid-action" // such an action cannot be named in a policy
+	errorPrefix   = "error:"         // before the id of a policy that could not be evaluated
+)
+
+// Decision says whether an action may be done. It is made by Authorizer.Decide alone; the zero
+// Decision denies.
+type Decision struct {
+	allowed bool
+	action  string
+	policy  string
+	err     error
+}
+
+// Allowed tells whether the action may be done.
+func (d Decision) Allowed() bool { return d.allowed }
+
+// Action is the action's name, as Action.String gives it.
+func (d Decision) Action() string { return d.action }
+
+// Policy is the id of the deciding policy, or "default-deny", "no-identity", "invalid-action" or
+// "error:" and the id of the policy that could not be evaluated.
+func (d Decision) Policy() string {
+	if d.policy == "" {
+		return defaultDeny
+	}
+	return d.policy
+}
+
+// Err says why a policy could not be evaluated; nil otherwise. It is for the log, not for callers.
+func (d Decision) Err() error { return d.err }
+
+func deny(action Action, policy string) Decision {
+	return Decision{action: action.name, policy: policy}
+}

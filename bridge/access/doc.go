@@ -1,0 +1,39 @@
+// Package access says who a caller is and what it may do, and records what was decided.
+//
+// A call passes three stages here:
+//
+//	unique name --Callers.Lookup--> *Caller --Authorizer.Decide--> Decision --Audit--> one record
+//
+// Callers asks the bus once per unique name for the credentials of whoever connected, over a
+// bus connection of its own, and forgets them when the name goes. Every doubt (an error, no
+// answer in a second, a missing uid, a value of the wrong type) means no identity, and without
+// an identity nothing is allowed. The zero Caller has no identity, it is not root.
+//
+// An Authorizer holds the policy: the built-in one (builtin.cedar), the roles of the grants, and
+// policy files, all in the Cedar language. What is decided is an Action, made by Command, Event,
+// ReadProperties, Introspect or Subscribe, so that no name a caller can think of turns one kind
+// of action into another. Commands and events belong to classes by risk (risk.tsv, events.tsv).
+// Decide neither blocks nor talks to anyone; the zero Decision is a denial.
+//
+// Audit writes one JSON line (or journal entry) per decision from a bounded queue. Room in it is
+// reserved before a command is executed: when there is none, the call has to be refused.
+//
+// Limits: 1024 callers known, 16 lookups on the bus at a time, 256 waiting for one lookup, 1 s a
+// lookup, 1024 groups and 4096 bytes of label a caller, 255 bytes a command or event name,
+// 1 MiB a policy file, 4096 audit records waiting.
+//
+// Usage:
+//
+//	callers := access.NewCallers(conn)
+//	go callers.Run(ctx)
+//	rules, err := access.New(access.Config{VM: "vm", BridgeUID: uid, Grants: grants})
+//	audit, err := access.OpenAudit("stderr")
+//	...
+//	caller, err := callers.Lookup(sender, retry) // access.ErrPending: retry is called later
+//	decision := rules.Decide(caller, access.Command("stop"))
+//	if !decision.Allowed() || audit.Reserve() != nil {
+//		// refuse
+//	}
+//	// execute
+//	audit.Commit(access.Record{Name: sender, Caller: caller, Decision: decision, Result: "ok"})
+package access

@@ -1,0 +1,129 @@
+package access_test
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/godbus/dbus/v5"
+
+	"qmp-dbus-bridge/bridge/access"
+)
+
+func FuzzParseGrant(f *testing.F) {
+	for _, seed := range []string{"viewer=uid:1000", "admin=gid:65534", "helper=user:root", "operator=group:", "=", "x=y:z"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		grant, err := access.ParseGrant(text)
+		if err != nil {
+			return
+		}
+		if grant.ID == 65534 || grant.ID == 4294967295 {
+			t.Errorf("%q grants to nobody: %v", text, grant)
+		}
+		if again, err := access.ParseGrant(grant.String()); err != nil || again != grant {
+			t.Errorf("%q: %v is read as %v, %v", text, grant, again, err)
+		}
+	})
+}
+
+// fuzzValue is one of the types that a bus could send, made from data.
+func fuzzValue(kind byte, data []byte) any {
+	padded := append(append([]byte{}, data...), 0, 0, 0, 0, 0, 0, 0, 0)
+	switch kind % 9 {
+	case 0:
+		return binary.LittleEndian.Uint32(padded)
+	case 1:
+		gids := []uint32{}
+		for ; len(data) >= 4; data = data[4:] {
+			gids = append(gids, binary.LittleEndian.Uint32(data))
+		}
+		return gids
+	case 2:
+		return data
+	case 3:
+		return int32(binary.LittleEndian.Uint32(padded))
+	case 4:
+		return binary.LittleEndian.Uint64(padded)
+	case 5:
+		return strings.ToValidUTF8(string(data), "")
+	case 6:
+		return dbus.MakeVariant(data)
+	case 7:
+		return dbus.UnixFDIndex(binary.LittleEndian.Uint32(padded))
+	}
+	return len(data)%2 == 0
+}
+
+func FuzzParseCredentials(f *testing.F) {
+	f.Add(":1.5", byte(0), []byte{232, 3, 0, 0}, byte(1), []byte{1, 0, 0, 0, 1, 0, 0, 0}, byte(2), []byte("label\x00"))
+	f.Add(":1.5", byte(0), []byte{254, 255, 0, 0}, byte(1), []byte{}, byte(2), []byte("\x00"))
+	f.Add("org.qemu", byte(3), []byte{}, byte(0), []byte{255, 255, 255, 255}, byte(5), []byte("a\x00b"))
+	rules := newAuthorizer(f)
+	f.Fuzz(func(t *testing.T, name string, k1 byte, uid []byte, k2 byte, gids []byte, k3 byte, label []byte) {
+		reply := credentials{
+			"UnixUserID":         dbus.MakeVariant(fuzzValue(k1, uid)),
+			"UnixGroupIDs":       dbus.MakeVariant(fuzzValue(k2, gids)),
+			"LinuxSecurityLabel": dbus.MakeVariant(fuzzValue(k3, label)),
+		}
+		caller, err := access.ParseCredentials(name, reply)
+		if err != nil {
+			if caller != nil || !errors.Is(err, access.ErrNoIdentity) {
+				t.Errorf("got %v, %v", caller, err)
+			}
+			return
+		}
+		if want, ok := reply["UnixUserID"].Value().(uint32); !ok || caller.UID != want || want == 65534 || want == 4294967295 {
+			t.Errorf("uid %d from %v", caller.UID, reply["UnixUserID"])
+		}
+		if strings.Contains(caller.Label, "\x00") || len(caller.Label) > 4096 || len(caller.GIDs) > 1024 {
+			t.Errorf("label %q, %d groups", caller.Label, len(caller.GIDs))
+		}
+		decision := rules.Decide(caller, access.Command("query-status"))
+		checkLine(t, access.Record{Name: name, Caller: caller, Decision: decision})
+	})
+}
+
+// FuzzCommand checks that no command is decided as anything else, and that its record is one harmless line.
+func FuzzCommand(f *testing.F) {
+	for _, seed := range []string{"stop", "read-properties", "event:STOP", "class:read", "\x1b[0m\n", "command:stop", "é"} {
+		f.Add(seed)
+	}
+	rules := newAuthorizer(f)
+	viewer, err := access.NewCaller(":1.5", 1001, nil, 0, "")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, name string) {
+		action := access.Command(name)
+		got := rules.Decide(viewer, action)
+		if want := access.CommandClass(name) == access.ClassRead; got.Allowed() != want {
+			t.Errorf("viewer: %q = %v by %s, want %v", name, got.Allowed(), got.Policy(), want)
+		}
+		for _, other := range []access.Action{
+			access.ReadProperties(), access.Introspect(), access.Subscribe(), access.Event(name),
+		} {
+			if action.String() == other.String() {
+				t.Errorf("command %q is called like %v", name, other)
+			}
+		}
+		checkLine(t, access.Record{Name: name, Decision: got, Result: name})
+	})
+}
+
+func checkLine(t *testing.T, record access.Record) {
+	t.Helper()
+	line, ok := strings.CutSuffix(string(record.AppendJSON(nil)), "\n")
+	if !ok || !json.Valid([]byte(line)) {
+		t.Errorf("not a line of JSON: %q", line)
+	}
+	for _, r := range line {
+		if !strconv.IsPrint(r) {
+			t.Errorf("%q has %U", line, r)
+		}
+	}
+}

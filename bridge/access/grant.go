@@ -1,0 +1,112 @@
+package access
+
+import (
+	"fmt"
+	"os/user"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Role is a named set of rights; the built-in policy says which.
+type Role string
+
+// The roles that can be granted.
+const (
+	RoleViewer   Role = "viewer"   // class read
+	RoleOperator Role = "operator" // read, lifecycle, input
+	RoleHelper   Role = "helper"   // read, and what policy files add
+	RoleAdmin    Role = "admin"    // everything but monitor-control; and quit
+)
+
+var roles = []Role{RoleViewer, RoleOperator, RoleHelper, RoleAdmin}
+
+// Grant gives a role to a user or to a group.
+type Grant struct {
+	Role  Role
+	Group bool   // ID is a group's, not a user's
+	ID    uint32 // uid or gid
+}
+
+// ParseGrant reads ROLE=SUBJECT, where SUBJECT is uid:N, gid:N, user:NAME or group:NAME. Names are
+// looked up at once. The ids 65534 and 4294967295 stand for nobody and are refused.
+func ParseGrant(text string) (Grant, error) {
+	role, subject, ok := strings.Cut(text, "=")
+	if !ok {
+		return Grant{}, fmt.Errorf("grant %q: want ROLE=SUBJECT, like viewer=uid:1000", text)
+	}
+	if !slices.Contains(roles, Role(role)) {
+		return Grant{}, fmt.Errorf("grant %q: unknown role %q: want one of %v", text, role, roles)
+	}
+	group, id, err := parseSubject(subject)
+	if err != nil {
+		return Grant{}, fmt.Errorf("grant %q: %v", text, err)
+	}
+	return Grant{Role: Role(role), Group: group, ID: id}, nil
+}
+
+// String is the grant as ParseGrant reads it, with the id.
+func (g Grant) String() string {
+	kind := "uid"
+	if g.Group {
+		kind = "gid"
+	}
+	return fmt.Sprintf("%s=%s:%d", g.Role, kind, g.ID)
+}
+
+// check refuses what ParseGrant would not have made.
+func (g Grant) check() error {
+	if !slices.Contains(roles, g.Role) {
+		return fmt.Errorf("unknown role %q", g.Role)
+	}
+	if !grantable(g.ID) {
+		return fmt.Errorf("id %d stands for nobody", g.ID)
+	}
+	return nil
+}
+
+func parseSubject(subject string) (group bool, id uint32, err error) {
+	kind, value, _ := strings.Cut(subject, ":")
+	number := value
+	switch kind {
+	case "uid", "gid":
+	case "user":
+		number, err = lookupUser(value)
+	case "group":
+		number, err = lookupGroup(value)
+	default:
+		err = fmt.Errorf("unknown subject %q: want uid:N, gid:N, user:NAME or group:NAME", subject)
+	}
+	if err != nil {
+		return false, 0, err
+	}
+	id, err = parseID(number)
+	return kind == "gid" || kind == "group", id, err
+}
+
+func lookupUser(name string) (string, error) {
+	found, err := user.Lookup(name)
+	if err != nil {
+		return "", err
+	}
+	return found.Uid, nil
+}
+
+func lookupGroup(name string) (string, error) {
+	found, err := user.LookupGroup(name)
+	if err != nil {
+		return "", err
+	}
+	return found.Gid, nil
+}
+
+func parseID(text string) (uint32, error) {
+	id, err := strconv.ParseUint(text, 10, 32)
+	if err != nil {
+		return 0, fmt.Errorf("%q is not a number from 0 to 4294967294", text)
+	}
+	if !grantable(uint32(id)) {
+		return 0, fmt.Errorf("id %d stands for nobody", id)
+	}
+	return uint32(id), nil
+}

@@ -1,0 +1,176 @@
+package access_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"qmp-dbus-bridge/bridge/access"
+)
+
+// policyFile makes a policy file and returns its path.
+func policyFile(tb testing.TB, text string) string {
+	tb.Helper()
+	path := filepath.Join(tb.TempDir(), "policy.cedar")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		tb.Fatal(err)
+	}
+	return path
+}
+
+func newWithFiles(files ...string) (*access.Authorizer, error) {
+	return access.New(access.Config{VM: "vm", BridgeUID: uint32(os.Geteuid()), Files: files})
+}
+
+func TestPolicyFileDenies(t *testing.T) {
+	rules := newAuthorizer(t, policyFile(t, `
+		@id("not-you") forbid (principal in User::"1002", action == Action::"stop", resource);
+		@id("all") permit (principal in User::"1000", action, resource);
+		@id("other-vm") permit (principal in User::"1006", action, resource == VM::"other");
+		@id("by-label") permit (principal in User::"1007", action, resource)
+			when { principal has label && principal.label == "" };`))
+	for _, tt := range []struct {
+		uid    uint32
+		action access.Action
+		want   string
+	}{
+		{1002, access.Command("stop"), "not-you"},
+		{1000, access.Command("qmp_capabilities"), "no-qmp-capabilities"},
+		{1000, access.Command("quit"), "quit-stays-with-admin"},
+		{1006, access.Command("stop"), "default-deny"},
+		{1007, access.Command("stop"), "default-deny"},
+	} {
+		got := rules.Decide(newCaller(t, tt.uid), tt.action)
+		if got.Allowed() || got.Policy() != tt.want {
+			t.Errorf("uid %d, %v: %v by %s, want a denial by %s", tt.uid, tt.action, got.Allowed(), got.Policy(), tt.want)
+		}
+	}
+	if got := rules.Decide(newCaller(t, 1000), access.Command("stop")); !got.Allowed() || got.Policy() != "all" {
+		t.Errorf("uid 1000, stop: %v by %s, want allowed by all", got.Allowed(), got.Policy())
+	}
+}
+
+// A policy that can't be evaluated denies whatever its effect is and whatever others permit.
+func TestEvaluationErrorDenies(t *testing.T) {
+	for name, text := range map[string]string{
+		"forbid":             `@id("broken") forbid (principal, action == Action::"stop", resource) when { principal.label == "x" };`,
+		"permit":             `@id("broken") permit (principal, action == Action::"stop", resource) when { context.nothing };`,
+		"unless":             `@id("broken") permit (principal, action == Action::"stop", resource) unless { principal.uid };`,
+		"after a false one":  `@id("broken") permit (principal, action == Action::"stop", resource) when { principal.none } when { false };`,
+		"overflow":           `@id("broken") permit (principal, action == Action::"stop", resource) when { principal.uid * 9223372036854775807 * 4 > 0 };`,
+		"label of no caller": `@id("broken") permit (principal, action == Action::"stop", resource) when { context.label like "*" };`,
+	} {
+		rules := newAuthorizer(t, policyFile(t, text))
+		admin := newCaller(t, 1004)
+		got := rules.Decide(admin, access.Command("stop"))
+		if got.Allowed() || got.Policy() != "error:broken" || got.Err() == nil {
+			t.Errorf("%s: %v by %s, error %v, want a denial by error:broken", name, got.Allowed(), got.Policy(), got.Err())
+		}
+		if got := rules.Decide(admin, access.Command("cont")); !got.Allowed() {
+			t.Errorf("%s: another action is denied by %s", name, got.Policy())
+		}
+	}
+}
+
+func TestForbidIsNamedBeforeAnError(t *testing.T) {
+	rules := newAuthorizer(t, policyFile(t, `
+		@id("broken") permit (principal, action, resource) when { context.nothing };
+		@id("no") forbid (principal, action, resource);`))
+	if got := rules.Decide(newCaller(t, 0), access.Command("stop")); got.Allowed() || got.Policy() != "no" {
+		t.Errorf("%v by %s, want a denial by no", got.Allowed(), got.Policy())
+	}
+}
+
+func TestLabelAndUID(t *testing.T) {
+	rules := newAuthorizer(t, policyFile(t, `
+		@id("label") permit (principal, action == Action::"stop", resource)
+			when { principal has label && principal.label == "svirt" && context.label == "svirt" };
+		@id("uid") permit (principal, action == Action::"cont", resource) when { principal.uid == 4294967294 };`))
+	labelled, err := access.NewCaller(":1.6", 1000, nil, 1, "svirt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := rules.Decide(labelled, access.Command("stop")); got.Policy() != "label" {
+		t.Errorf("labelled: decided by %s (%v), want label", got.Policy(), got.Err())
+	}
+	if got := rules.Decide(newCaller(t, 1000), access.Command("stop")); got.Allowed() {
+		t.Errorf("no label: allowed by %s", got.Policy())
+	}
+	if got := rules.Decide(newCaller(t, 4294967294), access.Command("cont")); got.Policy() != "uid" {
+		t.Errorf("largest uid: decided by %s, want uid", got.Policy())
+	}
+}
+
+func TestPolicyWithoutIDIsNamedByItsPlace(t *testing.T) {
+	path := policyFile(t, "\n\npermit (principal, action, resource);")
+	got := newAuthorizer(t, path).Decide(newCaller(t, 1000), access.Command("stop"))
+	if want := path + ":3:1"; got.Policy() != want {
+		t.Errorf("decided by %s, want %s", got.Policy(), want)
+	}
+}
+
+func TestBadPolicyFiles(t *testing.T) {
+	for text, want := range map[string]string{
+		"\n\nfoo;":                                            "policy.cedar:3:",
+		"permit (principal, action":                           "policy.cedar:1:",
+		`@id("") ` + permitAll:                                "cannot be an id",
+		`@id("error:x") ` + permitAll:                         "cannot be an id",
+		`@id("default-deny") ` + permitAll:                    "cannot be an id",
+		"\n" + `@id("admin") ` + permitAll:                    "policy.cedar:2:1: a policy with the id \"admin\" exists",
+		`@id("` + strings.Repeat("x", 65) + `") ` + permitAll: "cannot be an id",
+	} {
+		if _, err := newWithFiles(policyFile(t, text)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: error %v, want one with %q", text, err, want)
+		}
+	}
+	if _, err := newWithFiles(policyFile(t, `@id("`+strings.Repeat("x", 64)+`") `+permitAll)); err != nil {
+		t.Errorf("id of 64 characters: %v", err)
+	}
+}
+
+const permitAll = `permit (principal, action, resource);`
+
+func TestPolicyFileSize(t *testing.T) {
+	text := permitAll + strings.Repeat(" ", 1<<20-len(permitAll))
+	if _, err := newWithFiles(policyFile(t, text)); err != nil {
+		t.Errorf("1 MiB: %v", err)
+	}
+	if _, err := newWithFiles(policyFile(t, text+" ")); err == nil || !strings.Contains(err.Error(), "larger than") {
+		t.Errorf("1 MiB and a byte: error %v", err)
+	}
+}
+
+func TestUntrustedPolicyFiles(t *testing.T) {
+	good := policyFile(t, permitAll)
+	link, fifo := filepath.Join(t.TempDir(), "link"), filepath.Join(t.TempDir(), "fifo")
+	writable := policyFile(t, permitAll)
+	if err := os.Symlink(good, link); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(writable, 0o620); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{
+		link: "symbolic links", fifo: "not a regular file", t.TempDir(): "not a regular file",
+		writable: "lets others write", good + ".missing": "no such file",
+	} {
+		if _, err := newWithFiles(path); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: error %v, want one with %q", path, err, want)
+		}
+	}
+	if os.Geteuid() != 0 {
+		t.Skip("making another user's file needs root")
+	}
+	if err := os.Chown(good, 1000, 1000); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := newWithFiles(good); err == nil || !strings.Contains(err.Error(), "belongs to uid 1000") {
+		t.Errorf("another user's file: error %v", err)
+	}
+}

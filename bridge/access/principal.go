@@ -1,0 +1,89 @@
+package access
+
+import (
+	"slices"
+	"strconv"
+
+	"github.com/cedar-policy/cedar-go"
+)
+
+// principal is a caller as one Authorizer sees it. It is made once and kept with the Caller: making it costs
+// more than a decision.
+type principal struct {
+	owner    *Authorizer
+	entity   cedar.Entity
+	context  cedar.Record
+	policies policies // those that can have a say for this caller
+}
+
+// principal returns the caller's. Two goroutines may make it at the same time; both are right.
+func (a *Authorizer) principal(caller *Caller) *principal {
+	if p := caller.principal.Load(); p != nil && p.owner == a {
+		return p
+	}
+	p := a.newPrincipal(caller)
+	caller.principal.Store(p)
+	return p
+}
+
+func (a *Authorizer) newPrincipal(caller *Caller) *principal {
+	attributes := cedar.RecordMap{"uid": cedar.Long(caller.UID)}
+	context := cedar.RecordMap{}
+	if caller.Label != "" { // an absent label is an absent attribute: no rule on it is satisfied
+		attributes["label"] = cedar.String(caller.Label)
+		context["label"] = cedar.String(caller.Label)
+	}
+	entity := cedar.Entity{
+		UID:        cedar.NewEntityUID("Caller", cedar.String(caller.Name)),
+		Parents:    cedar.NewEntityUIDSet(a.parents(caller)...),
+		Attributes: cedar.NewRecord(attributes),
+	}
+	return &principal{
+		owner:    a,
+		entity:   entity,
+		context:  cedar.NewRecord(context),
+		policies: a.policies.forPrincipal(&entities{principal: entity}, entity.UID, a.resource),
+	}
+}
+
+// parents are what the caller is in: its user, its groups, its roles.
+func (a *Authorizer) parents(caller *Caller) []cedar.EntityUID {
+	parents := []cedar.EntityUID{cedar.NewEntityUID("User", id(caller.UID))}
+	for _, gid := range caller.GIDs {
+		parents = append(parents, cedar.NewEntityUID("Group", id(gid)))
+	}
+	if caller.UID == 0 || caller.UID == a.bridgeUID {
+		parents = append(parents, cedar.NewEntityUID("Role", cedar.String(RoleAdmin)))
+	}
+	for _, grant := range a.grants {
+		if grant.covers(caller) {
+			parents = append(parents, cedar.NewEntityUID("Role", cedar.String(grant.Role)))
+		}
+	}
+	return parents
+}
+
+func (g Grant) covers(caller *Caller) bool {
+	if g.Group {
+		return slices.Contains(caller.GIDs, g.ID)
+	}
+	return caller.UID == g.ID
+}
+
+func id(number uint32) cedar.String {
+	return cedar.String(strconv.FormatUint(uint64(number), 10))
+}
+
+// entities are the two entities that anything can be asked about in a decision.
+type entities struct{ principal, action cedar.Entity }
+
+// Get makes entities what cedar.Authorize wants.
+func (e *entities) Get(uid cedar.EntityUID) (cedar.Entity, bool) {
+	switch uid {
+	case e.principal.UID:
+		return e.principal, true
+	case e.action.UID:
+		return e.action, true
+	}
+	return cedar.Entity{}, false
+}

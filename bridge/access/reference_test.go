@@ -1,0 +1,96 @@
+package access_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/cedar-policy/cedar-go"
+	"pgregory.net/rapid"
+
+	"qmp-dbus-bridge/bridge/access"
+)
+
+// Decide looks only at the policies whose scope takes the caller, and brings its own entity store. The reference is Cedar
+// with all policies and a plain map of entities.
+func TestDecideAsPlainCedar(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		text := strings.Join(rapid.SliceOfN(rapid.Custom(drawPolicy), 0, 12).Draw(rt, "policies"), "\n")
+		uid := rapid.SampledFrom([]uint32{0, bridgeUID, 1000, 1001, 1002, 1004}).Draw(rt, "uid")
+		gids := rapid.SliceOfN(rapid.Uint32Range(2000, 2005), 0, 4).Draw(rt, "gids")
+		label := rapid.SampledFrom([]string{"", "a", "b"}).Draw(rt, "label")
+		caller, err := access.NewCaller(":1.5", uid, gids, 1, label)
+		if err != nil {
+			rt.Fatal(err)
+		}
+		action := drawAction(rt)
+		got := newAuthorizer(t, policyFile(t, text)).Decide(caller, action)
+		if want := reference(rt, text, caller, action); got.Allowed() != want {
+			rt.Fatalf("%v = %v by %s, plain Cedar says %v\n%s", action, got.Allowed(), got.Policy(), want, text)
+		}
+	})
+}
+
+func drawPolicy(t *rapid.T) string {
+	pick := func(name string, choices ...string) string { return rapid.SampledFrom(choices).Draw(t, name) }
+	return fmt.Sprintf("%s (%s, %s, %s) %s %s;",
+		pick("effect", "permit", "permit", "permit", "forbid"),
+		pick("principal", "principal", `principal == Caller::":1.5"`, `principal in User::"1000"`,
+			`principal in Group::"2001"`, `principal in Role::"admin"`, "principal is Caller",
+			`principal is Caller in Group::"2002"`, "principal is User", `principal in Caller::":1.5"`),
+		pick("action", "action", `action == Action::"stop"`, `action in Action::"class:read"`,
+			`action in [Action::"cont", Action::"class:host"]`, `action == Action::"event:STOP"`),
+		pick("resource", "resource", `resource == VM::"vm"`, `resource == VM::"other"`, "resource is VM"),
+		pick("condition", "", "", `when { principal.label == "a" }`, "when { context.nothing }",
+			`unless { principal has label }`, "when { false }", `when { principal in Group::"2003" }`),
+		pick("condition 2", "", "", "when { false }", `when { principal.uid < 1002 }`, "unless { principal.nothing }"))
+}
+
+func drawAction(t *rapid.T) access.Action {
+	return rapid.SampledFrom([]access.Action{
+		access.Command("stop"), access.Command("cont"), access.Command("query-status"), access.Command("unknown"),
+		access.Command("quit"), access.Event("STOP"), access.Event("NEW"), access.ReadProperties(),
+	}).Draw(t, "action")
+}
+
+func reference(t *rapid.T, text string, caller *access.Caller, action access.Action) bool {
+	all, err := cedar.NewPolicySetFromBytes("all", []byte(access.BuiltinPolicy()+text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	principal := cedar.NewEntityUID("Caller", cedar.String(caller.Name))
+	act := cedar.NewEntityUID("Action", cedar.String(action.String()))
+	attributes, context := cedar.RecordMap{"uid": cedar.Long(caller.UID)}, cedar.RecordMap{}
+	if caller.Label != "" {
+		attributes["label"], context["label"] = cedar.String(caller.Label), cedar.String(caller.Label)
+	}
+	entities := cedar.EntityMap{
+		principal: {UID: principal, Parents: cedar.NewEntityUIDSet(parents(caller)...), Attributes: cedar.NewRecord(attributes)},
+		act: {UID: act, Parents: cedar.NewEntityUIDSet(
+			cedar.NewEntityUID("Action", cedar.String("class:"+action.Class())))},
+	}
+	verdict, why := cedar.Authorize(all, entities, cedar.Request{
+		Principal: principal, Action: act, Resource: cedar.NewEntityUID("VM", "vm"), Context: cedar.NewRecord(context),
+	})
+	return verdict == cedar.Allow && len(why.Errors) == 0
+}
+
+// parents follows newAuthorizer's grants.
+func parents(caller *access.Caller) []cedar.EntityUID {
+	ids := []cedar.EntityUID{cedar.NewEntityUID("User", cedar.String(fmt.Sprint(caller.UID)))}
+	role := func(name access.Role) { ids = append(ids, cedar.NewEntityUID("Role", cedar.String(name))) }
+	roles := []access.Role{access.RoleViewer, access.RoleOperator, access.RoleHelper, access.RoleAdmin}
+	if caller.UID == 0 || caller.UID == bridgeUID {
+		role(access.RoleAdmin)
+	}
+	if n := caller.UID; n >= 1001 && n <= 1004 {
+		role(roles[n-1001])
+	}
+	for _, n := range caller.GIDs {
+		ids = append(ids, cedar.NewEntityUID("Group", cedar.String(fmt.Sprint(n))))
+		if n >= 2001 && n <= 2004 {
+			role(roles[n-2001])
+		}
+	}
+	return ids
+}
