@@ -1,0 +1,114 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"sync"
+	"time"
+)
+
+const (
+	// startTimeout is how long dbus-daemon may take until it listens. It takes
+	// about 10 ms; NSS look-ups over a network may make it longer.
+	startTimeout = 10 * time.Second
+	// stopTimeout is how long dbus-daemon may take to end after SIGTERM before
+	// SIGKILL. It ends within milliseconds.
+	stopTimeout = 2 * time.Second
+)
+
+// Daemon is a running private bus. Its methods may be called from any goroutine.
+type Daemon struct {
+	address string
+	dir     *directory
+	process *process
+
+	close    sync.Once
+	closed   chan struct{} // Close was called: the process ends as asked
+	closeErr error
+}
+
+// Start starts the bus that c describes and returns when it answers. ctx bounds
+// the start only. The directory and its parents are made where they are
+// missing; Start fails if they aren't safe, if a bus already runs there, or if
+// dbus-daemon isn't installed. The daemon gets none of our file descriptors and
+// nothing of our environment, and is killed by the kernel if we die.
+func Start(ctx context.Context, c Config) (*Daemon, error) {
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	program, err := exec.LookPath("dbus-daemon")
+	if err != nil {
+		return nil, errors.New("dbus-daemon is not installed: install the package dbus-daemon (Debian, Fedora) or use a bus that is already running")
+	}
+	dir, err := openDirectory(c.Dir, c.dirMode())
+	if err != nil {
+		return nil, fmt.Errorf("bus directory: %w", err)
+	}
+	c.Dir = dir.path
+	if c.dirMode() != privateMode && c.Logger != nil && dir.obstacle() != "" {
+		c.Logger.Warn("granted subjects can't reach the bus", "directory", dir.obstacle())
+	}
+	process, err := c.launch(ctx, dir, program)
+	if err != nil {
+		return nil, errors.Join(err, dir.lock.Close())
+	}
+	return &Daemon{address: c.Address(), dir: dir, process: process, closed: make(chan struct{})}, nil
+}
+
+// launch writes the configuration and starts the program on it. It leaves no files
+// behind when it fails, but does not unlock dir.
+func (c Config) launch(ctx context.Context, dir *directory, program string) (*process, error) {
+	text, err := c.Render()
+	if err != nil {
+		return nil, err
+	}
+	if err := dir.clear(); err != nil {
+		return nil, err
+	}
+	path, err := dir.writeConfig(text)
+	if err != nil {
+		return nil, err
+	}
+	p, err := spawn(ctx, program, path, c.Logger)
+	if err != nil {
+		return nil, errors.Join(err, dir.removeFiles())
+	}
+	return p, nil
+}
+
+// Address is the bus's D-Bus address.
+func (d *Daemon) Address() string { return d.address }
+
+// PID is the process id of dbus-daemon.
+func (d *Daemon) PID() int { return d.process.pid() }
+
+// Done is closed when dbus-daemon has ended, by Close or by itself.
+func (d *Daemon) Done() <-chan struct{} { return d.process.done }
+
+// Err says why dbus-daemon ended; nil while it runs and after Close.
+func (d *Daemon) Err() error {
+	select {
+	case <-d.closed:
+		return nil
+	default:
+	}
+	select {
+	case <-d.process.done:
+		return d.process.err
+	default:
+		return nil
+	}
+}
+
+// Close ends dbus-daemon, waits for it, and removes the files that Start made.
+// Closing again does nothing and returns the same.
+func (d *Daemon) Close() error {
+	d.close.Do(func() {
+		close(d.closed)
+		d.process.stop()
+		d.closeErr = d.dir.close()
+	})
+	return d.closeErr
+}

@@ -1,0 +1,151 @@
+package bus
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// parentMode is that of the directories above the bus's own which we make.
+const parentMode = 0o755
+
+// directory is the bus's own directory, locked for us while it is open. Only
+// its owner can make or rename anything in it, and nobody but root and
+// ourselves can replace it or a directory above it; so its path is safe to use.
+type directory struct {
+	path string   // without symbolic links
+	lock *os.File // the directory itself
+	made bool     // by us
+}
+
+// openDirectory makes the directory at path with mode, or takes the one that
+// is there if it is ours, has no more permissions than mode and no other
+// bridge uses it.
+func openDirectory(path string, mode fs.FileMode) (*directory, error) {
+	parent, err := trustedParent(filepath.Dir(path))
+	if err != nil {
+		return nil, err
+	}
+	d := &directory{path: filepath.Join(parent, filepath.Base(path))}
+	err = makeDirectory(d.path, mode)
+	d.made = err == nil
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, err
+	}
+	if err := d.open(mode); err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+// trustedParent makes the missing directories of path and returns it without
+// symbolic links, having checked that everything above is safe.
+func trustedParent(path string) (string, error) {
+	real, err := filepath.EvalSymlinks(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		above, err := trustedParent(filepath.Dir(path))
+		if err != nil {
+			return "", err
+		}
+		real = filepath.Join(above, filepath.Base(path))
+		err = makeDirectory(real, parentMode)
+		if err != nil && !errors.Is(err, fs.ErrExist) { // another bridge may be as far
+			return "", err
+		}
+		return real, checkTrusted(real)
+	}
+	if err != nil {
+		return "", err
+	}
+	return real, checkTrusted(real)
+}
+
+// checkTrusted refuses a directory when anyone but root and ourselves could
+// replace what is in it or in one above it. In a sticky one (/tmp) others can't
+// replace what is ours.
+func checkTrusted(path string) error {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return err
+	}
+	if uid := owner(info); !info.IsDir() || uid != 0 && uid != os.Geteuid() {
+		return fmt.Errorf("%s is not a directory of root's or our own (uid %d)", path, os.Geteuid())
+	}
+	if info.Mode().Perm()&0o022 != 0 && info.Mode()&fs.ModeSticky == 0 {
+		return fmt.Errorf("%s can be written by others (mode %04o): the bus can't be below it", path, info.Mode().Perm())
+	}
+	if path == "/" {
+		return nil
+	}
+	return checkTrusted(filepath.Dir(path))
+}
+
+// makeDirectory makes one directory with exactly mode, whatever the umask.
+func makeDirectory(path string, mode fs.FileMode) error {
+	if err := os.Mkdir(path, 0o700); err != nil {
+		return err
+	}
+	return os.Chmod(path, mode)
+}
+
+// open checks and locks the directory that is at the path now.
+func (d *directory) open(mode fs.FileMode) error {
+	f, err := os.OpenFile(d.path, unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
+		return fmt.Errorf("%s is not a directory (a symbolic link isn't taken for one)", d.path)
+	}
+	if err != nil {
+		return err
+	}
+	if err := checkOwn(f, mode); err != nil {
+		f.Close()
+		return err
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		f.Close()
+		return fmt.Errorf("%s is in use by another bridge", d.path)
+	}
+	d.lock = f
+	return nil
+}
+
+// checkOwn refuses a directory of somebody else or with more permissions than
+// mode, and adds those that it lacks.
+func checkOwn(f *os.File, mode fs.FileMode) error {
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if uid := owner(info); uid != os.Geteuid() {
+		return fmt.Errorf("%s belongs to uid %d, not to us (uid %d)", f.Name(), uid, os.Geteuid())
+	}
+	perm := info.Mode().Perm()
+	if perm&^mode != 0 {
+		return fmt.Errorf("%s has mode %04o, more than the %04o that the granted subjects need: remove it", f.Name(), perm, mode)
+	}
+	if perm != mode {
+		return f.Chmod(mode)
+	}
+	return nil
+}
+
+func owner(info fs.FileInfo) int {
+	return int(info.Sys().(*syscall.Stat_t).Uid)
+}
+
+// obstacle is the first directory above d that others may not pass, so that d's
+// own mode doesn't help them; empty if there is none.
+func (d *directory) obstacle() string {
+	for path := d.path; path != "/"; {
+		path = filepath.Dir(path)
+		if info, err := os.Stat(path); err != nil || info.Mode().Perm()&0o001 == 0 {
+			return path
+		}
+	}
+	return ""
+}

@@ -1,0 +1,64 @@
+package bus
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// clear removes a bus's remains, and fails if a live one still answers.
+func (d *directory) clear() error {
+	socket := filepath.Join(d.path, "bus")
+	info, err := os.Lstat(socket)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return d.removeFiles()
+	case err != nil:
+		return err
+	case info.Mode().Type() != fs.ModeSocket:
+		return fmt.Errorf("%s is in the way: it is not a socket", socket)
+	}
+	conn, err := net.Dial("unix", socket)
+	if err == nil {
+		conn.Close()
+	}
+	if !errors.Is(err, unix.ECONNREFUSED) {
+		return fmt.Errorf("%s is the socket of a bus that is running: end it, or use another directory", socket)
+	}
+	return d.removeFiles()
+}
+
+func (d *directory) writeConfig(text []byte) (path string, err error) {
+	path = filepath.Join(d.path, "bus.conf")
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return "", err
+	}
+	_, err = f.Write(text)
+	return path, errors.Join(err, f.Close())
+}
+
+func (d *directory) removeFiles() error {
+	var errs []error
+	for _, name := range []string{"bus", "bus.conf"} {
+		if err := os.Remove(filepath.Join(d.path, name)); !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// close removes our files, and the directory if we made it and nobody put
+// anything else there, and unlocks it.
+func (d *directory) close() error {
+	err := d.removeFiles()
+	if d.made {
+		_ = os.Remove(d.path) // fails where it isn't empty, and shall
+	}
+	return errors.Join(err, d.lock.Close())
+}

@@ -1,0 +1,59 @@
+package bus
+
+import (
+	"bytes"
+	"log/slog"
+	"sync"
+)
+
+// maxLogLine is how much of one line of dbus-daemon is logged, bytes.
+const maxLogLine = 1024
+
+// lineLogger is an io.Writer that logs each line written to it.
+type lineLogger struct {
+	logger *slog.Logger // nil: no log
+	line   []byte       // what has come of the current line, maxLogLine at most
+
+	mu       sync.Mutex // guards lastLine, which is read while the daemon still writes
+	lastLine string
+}
+
+func newLineLogger(logger *slog.Logger) *lineLogger {
+	if logger == nil {
+		logger = slog.New(slog.DiscardHandler)
+	}
+	return &lineLogger{logger: logger}
+}
+
+// Write never fails, so that the daemon never waits for its log.
+func (l *lineLogger) Write(p []byte) (int, error) {
+	n := len(p)
+	for {
+		part, rest, whole := bytes.Cut(p, []byte{'\n'})
+		l.line = append(l.line, part[:min(len(part), maxLogLine-len(l.line))]...)
+		if !whole {
+			return n, nil
+		}
+		l.flush()
+		p = rest
+	}
+}
+
+func (l *lineLogger) flush() {
+	text := string(l.line)
+	l.line = l.line[:0]
+	if text == "" {
+		return
+	}
+	l.mu.Lock()
+	l.lastLine = text
+	l.mu.Unlock()
+	l.logger.Info("dbus-daemon says", "line", text)
+}
+
+// last is the last whole line so far.
+func (l *lineLogger) last() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.lastLine
+}

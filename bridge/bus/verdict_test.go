@@ -1,0 +1,239 @@
+package bus_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/godbus/dbus/v5"
+
+	"qmp-dbus-bridge/bridge/bus"
+	"qmp-dbus-bridge/e2e/rig"
+)
+
+const driver = "org.freedesktop.DBus"
+
+// actors are the subjects in the order of the verdicts below.
+var actors = []struct {
+	name string
+	user rig.User
+}{
+	{"root", rig.Root},
+	{"bridge", bridge},
+	{"granted uid", rig.Alice},
+	{"granted gid", rig.Carol},
+	{"qemu", qemu},
+}
+
+// verdicts has a line for each thing to call; '-' is where the bus denies it and '+' where it
+// doesn't, for each of actors. No interface in method means a call without INTERFACE.
+var verdicts = []struct {
+	destination string
+	path        dbus.ObjectPath
+	method      string
+	args        []any
+	want        string
+}{
+	// Not even root.
+	{driver, "/org/freedesktop/DBus", driver + ".Monitoring.BecomeMonitor", []any{[]string{}, uint32(0)}, "-----"},
+	{driver, "/org/freedesktop/DBus", "BecomeMonitor", []any{[]string{}, uint32(0)}, "-----"},
+	{driver, "/org/freedesktop/DBus", driver + ".Debug.Stats.GetStats", nil, "-----"},
+	{driver, "/org/freedesktop/DBus", driver + ".Verbose.EnableVerbose", nil, "-----"},
+	{driver, "/org/freedesktop/DBus", driver + ".UpdateActivationEnvironment", []any{map[string]string{"A": "B"}}, "-----"},
+	{driver, "/org/freedesktop/DBus", driver + ".ReloadConfig", nil, "-----"},
+	{driver, "/org/freedesktop/DBus", "ReloadConfig", nil, "-----"},
+	{driver, "/org/freedesktop/DBus", driver + ".Properties.Set", []any{driver, "Features", dbus.MakeVariant("x")}, "-----"},
+
+	// Names.
+	{driver, "/org/freedesktop/DBus", driver + ".RequestName", []any{"com.example.Other", uint32(0)}, "-----"},
+	{driver, "/org/freedesktop/DBus", driver + ".RequestName", []any{"org.qemu.VM1", uint32(dbus.NameFlagReplaceExisting)}, "-+---"},
+	{driver, "/org/freedesktop/DBus", driver + ".RequestName", []any{"org.qemu", uint32(dbus.NameFlagDoNotQueue)}, "----+"},
+
+	// What others are.
+	{driver, "/org/freedesktop/DBus", driver + ".GetConnectionCredentials", []any{"org.qemu.VM1"}, "++---"},
+	{driver, "/org/freedesktop/DBus", driver + ".GetConnectionUnixUser", []any{"org.qemu.VM1"}, "++---"},
+	{driver, "/org/freedesktop/DBus", driver + ".GetConnectionUnixProcessID", []any{"org.qemu.VM1"}, "++---"},
+
+	// The bridge, by its name and by its unique name, which is :1.? in dest.
+	{"org.qemu.VM1", objectPath, vmIface + ".Echo", []any{"x"}, "++++-"},
+	{"BRIDGE", objectPath, vmIface + ".Echo", []any{"x"}, "++++-"},
+	{"org.qemu.VM1", objectPath, "Echo", []any{"x"}, "++++-"},
+	{"org.qemu.VM1", objectPath, driver + ".Introspectable.Introspect", nil, "++++-"},
+	{"org.qemu.VM1", objectPath, driver + ".Properties.Set", []any{vmIface, "Status", dbus.MakeVariant("x")}, "++++-"},
+
+	// QEMU's own name, and a peer that owns none.
+	{"org.qemu", objectPath, vmIface + ".Echo", []any{"x"}, "++---"},
+	{"QEMU", objectPath, vmIface + ".Echo", []any{"x"}, "++---"},
+	{"PEER", objectPath, vmIface + ".Echo", []any{"x"}, "-----"},
+
+	// What every client needs.
+	{driver, "/org/freedesktop/DBus", driver + ".ListNames", nil, "+++++"},
+	{driver, "/org/freedesktop/DBus", driver + ".ListActivatableNames", nil, "+++++"},
+	{driver, "/org/freedesktop/DBus", driver + ".NameHasOwner", []any{"org.qemu.VM1"}, "+++++"},
+	{driver, "/org/freedesktop/DBus", driver + ".GetNameOwner", []any{"org.qemu.VM1"}, "+++++"},
+	{driver, "/org/freedesktop/DBus", driver + ".StartServiceByName", []any{"org.qemu.VM1", uint32(0)}, "+++++"},
+	{driver, "/org/freedesktop/DBus", driver + ".AddMatch", []any{"type='signal'"}, "+++++"},
+	{driver, "/org/freedesktop/DBus", driver + ".RemoveMatch", []any{"type='signal'"}, "+++++"},
+	{driver, "/org/freedesktop/DBus", driver + ".GetId", nil, "+++++"},
+	{driver, "/org/freedesktop/DBus", driver + ".Peer.Ping", nil, "+++++"},
+	{driver, "/org/freedesktop/DBus", driver + ".Introspectable.Introspect", nil, "+++++"},
+	{driver, "/org/freedesktop/DBus", driver + ".Properties.Get", []any{driver, "Features"}, "+++++"},
+	{driver, "/org/freedesktop/DBus", driver + ".Properties.GetAll", []any{driver}, "+++++"},
+}
+
+func TestVerdicts(t *testing.T) {
+	onEachBus(t, func(t *testing.T, address string) {
+		names := map[string]string{
+			"BRIDGE": serve(t, bridge, address, bus.DefaultBusName).Names()[0],
+			"QEMU":   serve(t, qemu, address, "org.qemu").Names()[0],
+			"PEER":   rig.Carol.MustDial(t, address).Names()[0],
+		}
+		conns := make([]*dbus.Conn, len(actors))
+		for i, a := range actors {
+			conns[i] = a.user.MustDial(t, address)
+		}
+		for _, v := range verdicts {
+			dest := v.destination
+			if unique, ok := names[dest]; ok {
+				dest = unique
+			}
+			var got strings.Builder
+			for _, conn := range conns {
+				got.WriteByte(verdict(conn.Object(dest, v.path).Call(v.method, 0, v.args...).Err))
+			}
+			if got.String() != v.want {
+				t.Errorf("%s %s(%v): %s, want %s", v.destination, v.method, v.args, got.String(), v.want)
+			}
+		}
+	})
+}
+
+// TestNameBelow: dbus-daemon takes own="org.qemu.VM1" for that name alone,
+// dbus-broker for those below too. Nobody who isn't an owner gains by that, and
+// QEMU doesn't get the bridge's.
+func TestNameBelow(t *testing.T) {
+	rig.RequireRoot(t)
+	address := start(t, shared).Address()
+	for _, a := range actors {
+		_, err := a.user.MustDial(t, address).RequestName("org.qemu.VM1.Helper", 0)
+		if verdict(err) != '-' {
+			t.Errorf("%s owns a name below the bridge's: %v", a.name, err)
+		}
+	}
+}
+
+// verdict is the bus's part in how a call ended.
+func verdict(err error) byte {
+	var e dbus.Error
+	switch {
+	case err == nil:
+		return '+'
+	case !errors.As(err, &e):
+		return '?' // disconnected
+	case e.Name == driver+".Error.AccessDenied":
+		return '-'
+	default:
+		return '+'
+	}
+}
+
+func TestStrangerMayNotConnect(t *testing.T) {
+	onEachBus(t, func(t *testing.T, address string) {
+		for _, u := range []rig.User{rig.Bob, {UID: 65534, GID: 65534}, {UID: 12345, GID: rig.Alice.GID}} {
+			conn, err := u.Dial(address)
+			if err == nil {
+				conn.Close()
+				t.Errorf("uid %d gid %d may connect", u.UID, u.GID)
+			}
+		}
+	})
+}
+
+func TestSignals(t *testing.T) {
+	onEachBus(t, func(t *testing.T, address string) {
+		service := serve(t, bridge, address, bus.DefaultBusName)
+		alice, own := listen(t, rig.Alice, address)
+		_, carols := listen(t, rig.Carol, address)
+		_, qemus := listen(t, qemu, address)
+		foreign := rig.Carol.MustDial(t, address)
+
+		emit(t, foreign, "", "org.qemu.VM1.Forged")
+		emit(t, foreign, alice.Names()[0], "org.qemu.VM1.Forged")
+		emit(t, alice, "", "com.example.Chat.Hello")
+		sync(t, foreign)
+		sync(t, alice)
+		emit(t, service, "", "com.example.NotOurs.Event")
+		emit(t, service, "", "org.qemu.VM1.QMP.Events.Stop")
+		emit(t, service, alice.Names()[0], "org.qemu.VM1.QMP.Events.Secret")
+		emit(t, service, "", "org.freedesktop.DBus.Properties.PropertiesChanged")
+		emit(t, service, "", "org.freedesktop.DBus.ObjectManager.InterfacesAdded")
+		emit(t, service, "", "org.qemu.VM1.Last")
+
+		expect(t, own, "Stop", "Secret", "PropertiesChanged", "InterfacesAdded", "Last")
+		expect(t, carols, "Stop", "PropertiesChanged", "InterfacesAdded", "Last")
+		sync(t, service)
+		select {
+		case s := <-qemus:
+			t.Errorf("QEMU got %s", s.Name)
+		default:
+		}
+	})
+}
+
+// listen connects and gives all signals that come but the bus's own.
+func listen(t *testing.T, u rig.User, address string) (*dbus.Conn, <-chan *dbus.Signal) {
+	t.Helper()
+	conn := u.MustDial(t, address)
+	if err := conn.AddMatchSignal(dbus.WithMatchPathNamespace("/org/qemu")); err != nil {
+		t.Fatal(err)
+	}
+	signals := make(chan *dbus.Signal, 1024)
+	conn.Signal(signals)
+	return conn, signals
+}
+
+// emit sends a signal, to all if there is no destination.
+func emit(t *testing.T, conn *dbus.Conn, destination, name string) {
+	t.Helper()
+	i := strings.LastIndexByte(name, '.')
+	msg := &dbus.Message{Type: dbus.TypeSignal, Headers: map[dbus.HeaderField]dbus.Variant{
+		dbus.FieldPath:      dbus.MakeVariant(objectPath),
+		dbus.FieldInterface: dbus.MakeVariant(name[:i]),
+		dbus.FieldMember:    dbus.MakeVariant(name[i+1:]),
+	}}
+	if destination != "" {
+		msg.Headers[dbus.FieldDestination] = dbus.MakeVariant(destination)
+	}
+	if call := conn.Send(msg, nil); call != nil && call.Err != nil {
+		t.Fatal(call.Err)
+	}
+}
+
+// sync returns when the bus has dealt with all that conn has sent.
+func sync(t *testing.T, conn *dbus.Conn) {
+	t.Helper()
+	if err := conn.BusObject().Call(driver+".Peer.Ping", 0).Err; err != nil {
+		t.Fatal(err)
+	}
+}
+
+// expect takes signals until the last of the members has come.
+func expect(t *testing.T, signals <-chan *dbus.Signal, members ...string) {
+	t.Helper()
+	for _, want := range members {
+		s := next(t, signals)
+		if !strings.HasSuffix(s.Name, "."+want) {
+			t.Errorf("got signal %s, want %s", s.Name, want)
+		}
+	}
+}
+
+func next(t *testing.T, signals <-chan *dbus.Signal) (s *dbus.Signal) {
+	t.Helper()
+	select {
+	case s = <-signals:
+	case <-deadline(t):
+		t.Fatal("no signal")
+	}
+	return s
+}
