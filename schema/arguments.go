@@ -1,0 +1,111 @@
+package schema
+
+import (
+	"fmt"
+	"sync"
+
+	"qmp-dbus-bridge/schema/wire"
+)
+
+// What QEMU's JSON parser takes in one command, less room for the rest of the
+// command around the arguments (qobject/json-streamer.c: MAX_TOKEN_SIZE,
+// MAX_TOKEN_COUNT, MAX_NESTING; past them it answers without an id).
+const (
+	maxArguments = 64<<20 - 1<<10 // bytes of JSON
+	maxTokens    = 2<<20 - 64     // values, names, brackets, commas and colons
+	maxNesting   = 1024 - 8       // objects and arrays inside each other
+)
+
+// keepKeys is how many keys' room is kept for the next call. All of it is cleared
+// each time, so that it does not keep a body alive.
+const keepKeys = 256
+
+// AppendValue appends the D-Bus value at the decoder to dst as compact JSON,
+// by the table of the package comment. root, the command's name, begins the
+// path of errors.
+//
+// A value that has no JSON form, or that QEMU's parser would refuse, is an
+// [*ArgumentError]: NaN, a noncharacter, a repeated key, a file descriptor. An
+// error that wraps wire.ErrLimit says that the value is too large or too deep.
+// Any other error means that the body is not what its signature says. On an
+// error dst comes back as it was.
+func AppendValue(dst []byte, d *wire.Decoder, root string) ([]byte, error) {
+	return appendArguments(dst, d, root, (*arguments).value)
+}
+
+// AppendObject is [AppendValue] for a dictionary with strings as keys, which
+// the value at the decoder must be; an empty one is {}.
+func AppendObject(dst []byte, d *wire.Decoder, root string) ([]byte, error) {
+	return appendArguments(dst, d, root, (*arguments).object)
+}
+
+func appendArguments(dst []byte, d *wire.Decoder, root string, write func(*arguments)) ([]byte, error) {
+	a := argumentsPool.Get().(*arguments)
+	defer a.release()
+	a.json, a.start, a.decoder = dst, len(dst), d
+	write(a)
+	if err := a.result(root); err != nil {
+		return dst, err
+	}
+	return a.json, nil
+}
+
+// arguments writes what a caller sent as JSON. Errors are sticky: after the
+// first one nothing more is written, and place collects the way to it.
+type arguments struct {
+	json    []byte
+	start   int // where the arguments start in json
+	decoder *wire.Decoder
+	keys    [][]byte // of the dictionaries around the decoder's place
+	tokens  int      // at most so many tokens have been written
+	fault   string   // what is wrong with the value at place
+	limit   string   // which limit was passed
+	place   place
+}
+
+var argumentsPool = sync.Pool{New: func() any { return new(arguments) }}
+
+func (a *arguments) release() {
+	if cap(a.keys) > keepKeys {
+		return
+	}
+	clear(a.keys[:cap(a.keys)])
+	*a = arguments{keys: a.keys[:0]}
+	argumentsPool.Put(a)
+}
+
+// result returns the first thing that went wrong.
+func (a *arguments) result(root string) error {
+	switch err := a.decoder.Err(); {
+	case a.fault != "":
+		return &ArgumentError{Path: a.place.under(root), Text: a.fault}
+	case a.limit != "":
+		return fmt.Errorf("%s: %s: %w", root, a.limit, wire.ErrLimit)
+	case err != nil:
+		return fmt.Errorf("%s: %w", a.place.under(root), err)
+	}
+	return nil
+}
+
+func (a *arguments) failed() bool {
+	return a.fault != "" || a.limit != "" || a.decoder.Err() != nil
+}
+
+// fail notes that the value at the decoder is wrong, unless something was.
+func (a *arguments) fail(format string, args ...any) {
+	if !a.failed() {
+		a.fault = fmt.Sprintf(format, args...)
+	}
+}
+
+// count adds n tokens and checks QEMU's limits.
+func (a *arguments) count(n int) {
+	a.tokens += n
+	switch {
+	case a.limit != "":
+	case a.tokens > maxTokens:
+		a.limit = fmt.Sprintf("more than %d JSON tokens", maxTokens)
+	case len(a.json)-a.start > maxArguments:
+		a.limit = fmt.Sprintf("more than %d bytes of JSON", maxArguments)
+	}
+}
