@@ -1,0 +1,36 @@
+package endpoint
+
+// What callers can make us hold. A call past one of these is answered
+// LimitsExceeded (or its sender delayed, where the comment says so) and its
+// descriptors are closed.
+const (
+	// MaxMessage is the size of one call, header and body, in bytes. Larger ones
+	// are read past, not stored, and answered unless their header alone is larger.
+	MaxMessage = 4 << 20
+	// MaxCallFDs is how many descriptors one call may carry.
+	MaxCallFDs = 16
+	// MaxHeldFDs is how many descriptors all waiting calls together may hold.
+	MaxHeldFDs = 256
+	// MaxQueuedCalls is how many calls of one sender may wait.
+	MaxQueuedCalls = 256
+	// CallCost is what a waiting call counts beside the size of its message, in bytes:
+	// about what the bookkeeping for it takes.
+	CallCost = 512
+	// MaxQueuedBytes is what the waiting calls of one sender may take, in bytes:
+	// two of the largest size, or 256 of 32 KiB.
+	MaxQueuedBytes = 2 * (MaxMessage + CallCost)
+	// MaxQueuedFDs is how many descriptors the waiting calls of one sender may hold:
+	// those of four calls, so that it takes several senders to fill MaxHeldFDs.
+	MaxQueuedFDs = 4 * MaxCallFDs
+	// MaxSenders is how many senders may have calls waiting at one time.
+	MaxSenders = 1024
+	// MaxQueuedTotal is what the waiting calls of all senders may take, in bytes.
+	MaxQueuedTotal = 64 << 20
+
+	// maxBacklog is how much may wait to be written to the bus, in bytes, before
+	// calls are no longer started and signals are refused.
+	maxBacklog = 4 << 20
+	// maxAuthLine is the longest line of the authentication, in bytes; libdbus
+	// allows itself the same.
+	maxAuthLine = 16 << 10
+)

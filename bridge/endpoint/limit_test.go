@@ -1,0 +1,200 @@
+package endpoint_test
+
+import (
+	"fmt"
+	"runtime"
+	"strings"
+	"testing"
+
+	"qmp-dbus-bridge/bridge/endpoint"
+	"qmp-dbus-bridge/schema/wire"
+)
+
+// sized is the string that makes a call's message this large.
+func (b *bus) sized(h wire.Header, size int) string {
+	b.Helper()
+	b.serial--
+	empty, _ := b.encode(h, text(""), 0)
+	return strings.Repeat("x", size-len(empty))
+}
+
+func sender(i int) string { return fmt.Sprintf(":3.%d", i) }
+
+// holdAll makes a Conn whose calls are all told Later, until they are let go.
+func holdAll(t *testing.T) (*endpoint.Conn, *bus, *later) {
+	t.Helper()
+	h := hold()
+	h.all = true
+	c, b := served(t, h)
+	return c, b, h
+}
+
+func TestMaxMessage(t *testing.T) {
+	_, b := served(t, echo)
+	h := textCall(caller, "Echo")
+	for range 2 {
+		largest := b.sized(h, endpoint.MaxMessage)
+		b.wantReply(b.send(h, text(largest)), largest)
+		writers, readers := pipes(t, 2)
+		b.wantError(b.send(h, text(largest+"x"), writers...), limitsExceeded)
+		wantClosed(t, readers)
+		b.wantError(b.send(h, text(strings.Repeat("x", 9<<20))), limitsExceeded)
+		b.wantReply(b.send(h, text("more")), "more")
+	}
+}
+
+// An oversized message is answered as long as its header, which a caller can blow up with the
+// path, can be read; beyond, it is only skipped.
+func TestMaxMessageHeader(t *testing.T) {
+	_, b := served(t, echo)
+	h := textCall(caller, "Echo")
+	for _, size := range []int{17 << 10, endpoint.MaxMessage - 1<<10} {
+		h.Path = "/" + strings.Repeat("p", size)
+		b.wantError(b.send(h, text(strings.Repeat("x", endpoint.MaxMessage))), limitsExceeded)
+	}
+	for _, size := range []int{endpoint.MaxMessage, 5 << 20} {
+		h.Path = "/" + strings.Repeat("p", size)
+		writers, readers := pipes(t, 1)
+		b.send(h, text("x"), writers...)
+		wantClosed(t, readers)
+	}
+	h.Path = "/" + strings.Repeat("p", 1<<20)
+	b.wantReply(b.send(h, text("more")), "more")
+}
+
+func TestMaxCallFDs(t *testing.T) {
+	_, b := served(t, echo)
+	writers, readers := pipes(t, endpoint.MaxCallFDs)
+	b.wantReply(b.send(call(caller, "Echo"), nil, writers...), "")
+	wantClosed(t, readers)
+	writers, readers = pipes(t, endpoint.MaxCallFDs+1)
+	b.wantError(b.send(call(caller, "Echo"), nil, writers...), limitsExceeded)
+	wantClosed(t, readers)
+}
+
+func TestMaxQueuedCalls(t *testing.T) {
+	c, b, h := holdAll(t)
+	var serials []uint32
+	for range endpoint.MaxQueuedCalls {
+		serials = append(serials, b.send(textCall(caller, "Echo"), text("x")))
+	}
+	writers, readers := pipes(t, 1)
+	b.wantError(b.send(textCall(caller, "Echo"), text("x"), writers...), limitsExceeded)
+	wantClosed(t, readers)
+	h.letAllGo()
+	b.wantReply(b.send(textCall(another, "Echo"), text("not mine")), "not mine")
+	c.Wake(caller)
+	for _, serial := range serials {
+		b.wantReply(serial, "x")
+	}
+}
+
+func TestMaxQueuedBytes(t *testing.T) {
+	c, b, h := holdAll(t)
+	largest := b.sized(textCall(caller, "Echo"), endpoint.MaxMessage)
+	first := b.send(textCall(caller, "Echo"), text(largest))
+	second := b.send(textCall(caller, "Echo"), text(largest))
+	b.wantError(b.send(call(caller, "Echo"), nil), limitsExceeded)
+	h.letAllGo()
+	c.Wake(caller)
+	b.wantReply(first, largest)
+	b.wantReply(second, largest)
+	b.wantReply(b.send(call(caller, "Echo"), nil), "")
+}
+
+func TestMaxQueuedFDs(t *testing.T) {
+	c, b, h := holdAll(t)
+	var last uint32
+	for range endpoint.MaxQueuedFDs / endpoint.MaxCallFDs {
+		writers, _ := pipes(t, endpoint.MaxCallFDs)
+		last = b.send(call(caller, "Echo"), nil, writers...)
+	}
+	writers, readers := pipes(t, 1)
+	b.wantError(b.send(call(caller, "Echo"), nil, writers...), limitsExceeded)
+	wantClosed(t, readers)
+	h.letAllGo()
+	c.Wake(caller)
+	for b.next().ReplySerial != last {
+	}
+	writers, _ = pipes(t, 1)
+	b.wantReply(b.send(call(caller, "Echo"), nil, writers...), "")
+}
+
+func TestMaxHeldFDs(t *testing.T) {
+	c, b, h := holdAll(t)
+	for i := range endpoint.MaxHeldFDs / endpoint.MaxCallFDs {
+		writers, _ := pipes(t, endpoint.MaxCallFDs)
+		b.send(call(sender(i/4), "Echo"), nil, writers...)
+		eventually(t, "we read", func() bool { return b.sock.Queued() == 0 })
+	}
+	writers, readers := pipes(t, 1)
+	b.wantError(b.send(call(caller, "Echo"), nil, writers...), limitsExceeded)
+	wantClosed(t, readers)
+	c.Forget(sender(1))
+	h.letAllGo()
+	writers, readers = pipes(t, 1)
+	b.wantReply(b.send(call(caller, "Echo"), nil, writers...), "")
+	wantClosed(t, readers)
+}
+
+func TestMaxSenders(t *testing.T) {
+	c, b, h := holdAll(t)
+	for i := range endpoint.MaxSenders {
+		b.send(call(sender(i), "Echo"), nil)
+	}
+	b.wantError(b.send(call(caller, "Echo"), nil), limitsExceeded)
+	b.send(call(sender(0), "Echo"), nil) // one that waits already
+	c.Forget(sender(1))
+	h.letAllGo()
+	b.wantReply(b.send(call(caller, "Echo"), nil), "")
+}
+
+func TestMaxQueuedTotal(t *testing.T) {
+	c, b, h := holdAll(t)
+	head := textCall(sender(0), "Echo")
+	free := endpoint.MaxQueuedTotal
+	for i := 0; free > 0; i++ {
+		size := min(free-endpoint.CallCost, endpoint.MaxMessage)
+		head.Sender = sender(i / 2)
+		b.send(head, text(b.sized(head, size)))
+		free -= size + endpoint.CallCost
+		eventually(t, "we read", func() bool { return b.sock.Queued() == 0 })
+	}
+	b.wantError(b.send(call(caller, "Echo"), nil), limitsExceeded)
+	c.Forget(sender(1))
+	h.letAllGo()
+	b.wantReply(b.send(call(caller, "Echo"), nil), "")
+}
+
+// However many calls come past the limits, each is answered and memory stays flat.
+func TestFlood(t *testing.T) {
+	const n = 5_000
+	_, b, _ := holdAll(t)
+	before := heap()
+	for i := range n {
+		b.send(textCall(caller, "Echo"), text("x"))
+		if i >= endpoint.MaxQueuedCalls {
+			b.wantError(b.serial, limitsExceeded)
+		}
+	}
+	if grown := heap() - before; grown > 2<<20 {
+		t.Errorf("%d calls took %d bytes", n, grown)
+	}
+}
+
+// What a large message took is given back.
+func TestLargeMessage(t *testing.T) {
+	_, b := served(t, echo)
+	before := heap()
+	largest := b.sized(textCall(caller, "Echo"), endpoint.MaxMessage)
+	b.wantReply(b.send(textCall(caller, "Echo"), text(largest)), largest)
+	b.buf, b.enc = nil, wire.Encoder{}
+	eventually(t, "the memory is free again", func() bool { return heap()-before < 1<<20 })
+}
+
+func heap() int {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return int(m.HeapAlloc)
+}

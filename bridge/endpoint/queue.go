@@ -1,0 +1,254 @@
+package endpoint
+
+import (
+	"slices"
+	"sync"
+)
+
+// Verdict is a handler's answer to a call whose turn has come.
+type Verdict bool
+
+const (
+	// Accepted: the call is answered or will be.
+	Accepted Verdict = true
+	// Later: the call can't start now; it stays at the head of its sender's queue,
+	// and so do the calls behind it, until Wake names the sender.
+	Later Verdict = false
+)
+
+// queue holds the calls that wait, by sender, and decides whose turn it is.
+//
+// One goroutine at a time takes turns: that which finds work and nobody running. What
+// others add meanwhile, it does too; but the reader, who always has more, takes over
+// from it, so that nobody who only called Wake works for a flooding sender for long.
+type queue struct {
+	handle  func(*Call) Verdict
+	drop    func(*Call) // lets go of a call that nobody will handle
+	blocked func() bool // no call may start now; resume tells when that may have changed
+
+	// mu guards all below. It is held to look and move, never while a call is handled.
+	mu      sync.Mutex
+	senders map[string]*sender
+	ready   []*sender // senders with a call that may start, in the order of their turns
+	spare   *sender   // one without calls, to save making it anew for each call
+	running bool
+	claimed bool      // whoever runs has to stop after this turn
+	stopped sync.Cond // signalled then
+	closed  bool
+	current *sender // whose call is being handled
+	bytes   int     // of all calls that wait
+	fds     int     // likewise
+}
+
+// sender is a caller with calls in the queue.
+type sender struct {
+	name  string
+	calls []*Call // waiting; the first one is being handled where this is queue.current
+	bytes int
+	fds   int
+	state senderState
+}
+
+type senderState int
+
+const (
+	waiting senderState = iota // its first call was told Later
+	ready                      // it is in queue.ready
+	handled                    // its first call is being handled
+	woken                      // and Wake came meanwhile
+)
+
+func newQueue(drop func(*Call), blocked func() bool) *queue {
+	q := &queue{drop: drop, blocked: blocked, senders: map[string]*sender{}}
+	q.stopped.L = &q.mu
+	return q
+}
+
+// push takes a call in and takes turns. It answers, instead of a verdict, the limit
+// that the call would exceed, and has then not taken it. The call's body may be reused when
+// push returns. Only one goroutine pushes.
+func (q *queue) push(c *Call) (exceeded string) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.claim()
+	s, exceeded := q.admit(c)
+	if exceeded != "" {
+		return exceeded
+	}
+	q.takeTurns()
+	// Still waiting: it gets a body of its own before anybody else can see it.
+	if n := len(s.calls); n > 0 && s.calls[n-1] == c {
+		c.Body = append([]byte(nil), c.Body...)
+	}
+	return ""
+}
+
+// claim waits until nobody takes turns.
+func (q *queue) claim() {
+	for q.running {
+		q.claimed = true
+		q.stopped.Wait()
+	}
+	q.claimed = false
+}
+
+// admit appends c to its sender's calls unless that exceeds a limit.
+func (q *queue) admit(c *Call) (s *sender, exceeded string) {
+	s = q.senders[c.Sender]
+	switch {
+	case s == nil && len(q.senders) >= MaxSenders:
+		return nil, "too many callers have calls waiting; try again later"
+	case s != nil && len(s.calls) >= MaxQueuedCalls:
+		return nil, "too many of your calls are waiting; wait for replies before sending more"
+	case s != nil && s.bytes+c.size > MaxQueuedBytes:
+		return nil, "your waiting calls are too large; wait for replies before sending more"
+	case s != nil && s.fds+c.held > MaxQueuedFDs:
+		return nil, "your waiting calls have too many file descriptors; wait for replies before sending more"
+	case q.bytes+c.size > MaxQueuedTotal:
+		return nil, "the calls waiting here are too large; try again later"
+	case q.fds+c.held > MaxHeldFDs:
+		return nil, "too many file descriptors are waiting here; try again later"
+	}
+	if s == nil {
+		s = q.newSender(c.Sender)
+	}
+	s.calls = append(s.calls, c)
+	q.count(s, c, 1)
+	if len(s.calls) == 1 {
+		q.enqueue(s)
+	}
+	return s, ""
+}
+
+func (q *queue) newSender(name string) *sender {
+	s := q.spare
+	if s == nil {
+		s = new(sender)
+	}
+	q.spare = nil
+	s.name = name
+	q.senders[name] = s
+	return s
+}
+
+// count adds what c holds, n = 1, or takes it off, n = -1.
+func (q *queue) count(s *sender, c *Call, n int) {
+	s.bytes += n * c.size
+	q.bytes += n * c.size
+	s.fds += n * c.held
+	q.fds += n * c.held
+}
+
+func (q *queue) enqueue(s *sender) {
+	s.state = ready
+	q.ready = append(q.ready, s)
+}
+
+// wake lets the first call of the sender try again, if it was told Later.
+func (q *queue) wake(name string) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	s := q.senders[name]
+	switch {
+	case s == nil:
+		return
+	case s.state == waiting:
+		q.enqueue(s)
+	case s.state == handled:
+		s.state = woken
+	}
+	q.takeTurns()
+}
+
+// resume takes turns again after blocked may have changed.
+func (q *queue) resume() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.takeTurns()
+}
+
+// takeTurns, if nobody does, handles one call of each ready sender in turn until none
+// is ready. It is called, and returns, with mu held.
+func (q *queue) takeTurns() {
+	if q.running {
+		return
+	}
+	q.running = true
+	for len(q.ready) > 0 && !q.claimed && !q.closed && !q.blocked() {
+		s := q.ready[0]
+		q.ready = slices.Delete(q.ready, 0, 1)
+		q.turn(s)
+	}
+	q.running = false
+	if q.claimed {
+		q.stopped.Broadcast()
+	}
+}
+
+// turn handles the first call of s, without mu.
+func (q *queue) turn(s *sender) {
+	s.state, q.current = handled, s
+	c := s.calls[0]
+	q.mu.Unlock()
+	verdict := q.handle(c)
+	q.mu.Lock()
+	q.current = nil
+	switch {
+	case verdict == Accepted:
+		q.finish(s, c)
+	case s.state == woken:
+		q.enqueue(s)
+	default:
+		s.state = waiting
+	}
+}
+
+// finish takes c, the first call of s, off the queue.
+func (q *queue) finish(s *sender, c *Call) {
+	q.count(s, c, -1)
+	s.calls = slices.Delete(s.calls, 0, 1)
+	if len(s.calls) > 0 {
+		q.enqueue(s)
+		return
+	}
+	delete(q.senders, s.name)
+	q.spare = s
+}
+
+// forget drops the waiting calls of a sender that has left. The one that is being
+// handled right now is not taken back: told Later, it still waits for its Wake.
+func (q *queue) forget(name string) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if s := q.senders[name]; s != nil {
+		q.discard(s)
+	}
+}
+
+// clear drops all waiting calls, for good, and waits until none is being handled.
+func (q *queue) clear() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.closed = true
+	q.claim()
+	for _, s := range q.senders {
+		q.discard(s)
+	}
+}
+
+// discard drops all calls of s but one that is being handled.
+func (q *queue) discard(s *sender) {
+	keep := 0
+	if s == q.current {
+		keep = 1
+	}
+	for _, c := range s.calls[keep:] {
+		q.count(s, c, -1)
+		q.drop(c)
+	}
+	s.calls = slices.Delete(s.calls, keep, len(s.calls))
+	if keep == 0 {
+		q.ready = slices.DeleteFunc(q.ready, func(r *sender) bool { return r == s })
+		delete(q.senders, s.name)
+	}
+}
