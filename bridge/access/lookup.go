@@ -3,6 +3,7 @@ package access
 import (
 	"container/list"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/godbus/dbus/v5"
@@ -46,6 +47,7 @@ func (c *Callers) start(name string, ready func()) error {
 	if len(c.known) >= maxCallers && !c.dropOldest() {
 		return ErrLimit
 	}
+	name = strings.Clone(name) // it may be a part of a message that need not be kept
 	e := &entry{name: name, waiting: []func(){ready}}
 	e.place = c.recent.PushFront(e)
 	c.known[name] = e
