@@ -1,0 +1,193 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+
+	"github.com/godbus/dbus/v5"
+
+	"qmp-dbus-bridge/bridge/access"
+	"qmp-dbus-bridge/bridge/endpoint"
+	"qmp-dbus-bridge/qmp"
+	"qmp-dbus-bridge/schema"
+	"qmp-dbus-bridge/schema/wire"
+)
+
+// DefaultObjectPath is where the VM's object is unless Config says otherwise.
+const DefaultObjectPath = "/org/qemu/VM1"
+
+// Config is what a Bridge needs to know; only Once may be left zero.
+type Config struct {
+	// Dial connects to QEMU's monitor with these options. It is called again after QEMU has
+	// gone, unless Once is set.
+	Dial func(context.Context, qmp.Options) (*qmp.Conn, error)
+	// Once says that there is only one connection to have, an inherited one: when it
+	// ends, so does Run.
+	Once       bool
+	BusName    string // org.qemu.VM1
+	ObjectPath string // /org/qemu/VM1
+	Version    string // of the bridge
+	Audit      *access.Audit
+	Log        *slog.Logger
+}
+
+// Bridge shows one QEMU on a bus.
+type Bridge struct {
+	config        Config
+	log           *slog.Logger
+	policy        *access.Authorizer
+	audit         *access.Audit
+	objects       objects
+	vm            *iface
+	paths         struct{ vm, qmp string }
+	mirror        *mirror
+	slots         *slots
+	subscriptions *subscriptions
+	known         atomic.Pointer[schema.Catalogue] // of the QEMU connected last
+	reached       atomic.Pointer[qmp.Conn]         // nil while there is none
+	losses        *losses                          // of signals
+	texts         uint64                           // events sent as JSON; of the QMP reader alone
+
+	seat    atomic.Pointer[endpoint.Conn] // nil before Join
+	driver  *dbus.Conn                    // for calls to the bus itself
+	callers *access.Callers
+}
+
+// New makes a Bridge. Nothing happens before Connect.
+func New(config Config) *Bridge {
+	b := &Bridge{
+		config: config, log: config.Log, audit: config.Audit,
+		objects: objects{}, subscriptions: newSubscriptions(),
+	}
+	b.paths.vm, b.paths.qmp = config.ObjectPath, config.ObjectPath+"/QMP"
+	b.known.Store(new(schema.Catalogue))
+	b.slots = newSlots(func(sender string) { b.wake(sender) })
+	b.vm = vmInterface(config.Version)
+	b.losses = &losses{announce: b.announceLost}
+	b.mirror = newMirror(b.log, func(before, now *state) error { return b.publish(b.paths.vm, b.vm, before, now) })
+	b.objects.add(b.paths.vm, b.vm, objectManagerInterface())
+	b.objects.add(b.paths.qmp, qmpInterface(), eventsInterface(b.catalogue))
+	return b
+}
+
+// Join takes the bridge's seat on the bus at address, where policy rules: it owns the bus
+// name from then on.
+func (b *Bridge) Join(ctx context.Context, address string, policy *access.Authorizer) error {
+	b.policy = policy
+	driver, err := dialDriver(ctx, address)
+	if err != nil {
+		return fmt.Errorf("bus %s: %w", address, err)
+	}
+	b.driver = driver
+	b.callers = access.NewCallers(driver)
+	b.callers.OnGone(b.forget)
+	seat, err := endpoint.Dial(ctx, address, b.log)
+	if err != nil {
+		return fmt.Errorf("bus %s: %w", address, err)
+	}
+	seat.OnDrain(func() {
+		b.losses.tell()
+		b.mirror.retell()
+	})
+	b.seat.Store(seat)
+	return seat.RequestName(ctx, b.config.BusName)
+}
+
+// dialDriver opens the connection for calls to the bus itself. It is one of its own, so
+// that a seat that is held up can't hold up the lookup it waits for, and takes no file
+// descriptors: godbus 5.2.4 leaks those that others send.
+func dialDriver(ctx context.Context, address string) (*dbus.Conn, error) {
+	path, err := endpoint.SocketPath(address)
+	if err != nil {
+		return nil, err
+	}
+	var dialer net.Dialer
+	stream, err := dialer.DialContext(ctx, "unix", path)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := dbus.NewConn(struct{ io.ReadWriteCloser }{stream}, dbus.WithContext(context.WithoutCancel(ctx)))
+	if err != nil {
+		return nil, errors.Join(err, stream.Close())
+	}
+	if err = conn.Auth(nil); err == nil {
+		err = conn.Hello()
+	}
+	if err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return conn, nil
+}
+
+// Run serves calls, and reconnects to QEMU when it has gone, until ctx ends (nil), the only
+// connection that Config.Once allows has ended (nil if QEMU closed it, else why), or the bus
+// has gone or taken the name away (why). It is called once, after Connect and Join.
+func (b *Bridge) Run(outer context.Context) error {
+	ctx, cancel := context.WithCancelCause(outer)
+	var all sync.WaitGroup
+	all.Go(func() { cancel(fmt.Errorf("bus: %w", b.seat.Load().Serve(b))) })
+	all.Go(func() {
+		if err := b.callers.Run(ctx); err != nil {
+			cancel(fmt.Errorf("bus: %w", err))
+		}
+	})
+	all.Go(func() { cancel(b.keepConnected(ctx)) })
+	<-ctx.Done()
+	err := b.seat.Load().Close()
+	all.Wait()
+	if cause := context.Cause(ctx); !errors.Is(cause, context.Cause(outer)) && !errors.Is(cause, errQEMUEnded) {
+		return cause
+	}
+	return err
+}
+
+// errQEMUEnded is why Run ends when the only connection has ended as it should.
+var errQEMUEnded = errors.New("QEMU has ended")
+
+// Close ends what is left of the connections.
+func (b *Bridge) Close() error {
+	var errs []error
+	if monitor := b.reached.Swap(nil); monitor != nil {
+		errs = append(errs, monitor.Close())
+	}
+	if seat := b.seat.Load(); seat != nil {
+		errs = append(errs, seat.Close())
+	}
+	if b.driver != nil {
+		errs = append(errs, b.driver.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// monitor returns the connection to QEMU, or nil.
+func (b *Bridge) monitor() *qmp.Conn { return b.reached.Load() }
+
+// catalogue returns the commands and events of the QEMU that was connected last.
+func (b *Bridge) catalogue() *schema.Catalogue { return b.known.Load() }
+
+// waker returns what lets a sender's waiting call try again.
+func (b *Bridge) wake(sender string) { b.seat.Load().Wake(sender) }
+
+// forget lets go of all that is held for a caller that has left the bus.
+func (b *Bridge) forget(sender string) {
+	if seat := b.seat.Load(); seat != nil {
+		seat.Forget(sender)
+	}
+	b.slots.forget(sender)
+	b.subscriptions.forget(sender)
+}
+
+// signal sends a signal if there is a bus to send it on.
+func (b *Bridge) signal(destination, path, iface, member, signature string, fill func(*wire.Encoder) error) error {
+	seat := b.seat.Load()
+	if seat == nil {
+		return nil
+	}
+	return seat.Signal(destination, path, iface, member, signature, fill)
+}

@@ -1,0 +1,29 @@
+// Package bridge shows one QEMU as org.qemu.VM1 on a D-Bus: it joins the QMP client, the
+// seat on the bus, the policy and the transcoding.
+//
+// # The path of a call
+//
+//	identify -> resolve -> parse -> decide -> execute -> reply -> audit
+//
+// [Bridge.Handle] is that path and there is no other: a method runs when the policy has
+// allowed its action, and a command reaches QEMU only through request.forward, which
+// checks that it is the one that was decided. The whole path runs on the goroutine that
+// read the call, up to the point where the command is written; the rest on the
+// goroutine that read QEMU's answer. Neither ever blocks: a call whose caller is not
+// known yet, or that finds no free place in QEMU's queue, waits in the endpoint's queue.
+//
+// # The path of an event
+//
+// The QMP reader hands each event to the bridge, which sends the signal at once if the
+// bus takes it. What it does not take in time is dropped, counted and announced (Lost).
+// Events that may have changed the run state also start a query-status; the
+// properties that changed leave in one PropertiesChanged.
+//
+// # Life
+//
+//	b := bridge.New(config)
+//	err := b.Connect(ctx)       // reaches QEMU once: the VM's name is known
+//	err = b.Join(ctx, address)  // takes its seat on a bus
+//	err = b.Run(ctx)            // serves, reconnecting to QEMU, until ctx ends
+//	err = b.Close()
+package bridge

@@ -1,0 +1,79 @@
+package bridge
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"qmp-dbus-bridge/qmp"
+	"qmp-dbus-bridge/schema"
+	"qmp-dbus-bridge/schema/wire"
+)
+
+// The error names that callers see.
+const (
+	errAccessDenied     = "org.freedesktop.DBus.Error.AccessDenied"
+	errFailed           = "org.freedesktop.DBus.Error.Failed"
+	errInvalidArgs      = "org.freedesktop.DBus.Error.InvalidArgs"
+	errLimits           = "org.freedesktop.DBus.Error.LimitsExceeded"
+	errPropertyReadOnly = "org.freedesktop.DBus.Error.PropertyReadOnly"
+	errUnknownInterface = "org.freedesktop.DBus.Error.UnknownInterface"
+	errUnknownMethod    = "org.freedesktop.DBus.Error.UnknownMethod"
+	errUnknownObject    = "org.freedesktop.DBus.Error.UnknownObject"
+	errUnknownProperty  = "org.freedesktop.DBus.Error.UnknownProperty"
+
+	errDisconnected   = "org.qemu.VM1.Error.Disconnected"
+	errReplyLimits    = "org.qemu.VM1.Error.LimitsExceeded"
+	errProtocol       = "org.qemu.VM1.Error.Protocol"
+	qmpErrorPrefix    = "org.qemu.VM1.Error.Qmp."
+	qmpClassGeneric   = "GenericError"
+	textNoQEMU        = "there is no connection to QEMU now; watch the property Connected of org.qemu.VM1"
+	textSayInterface  = "a call must name its interface"
+	maxErrorClassSize = 64 // bytes of a class in an error name; QEMU's longest has 16
+)
+
+// failure is what a call is answered that can't succeed.
+type failure struct{ name, text string }
+
+func (f *failure) Error() string { return f.name + ": " + f.text }
+
+func failuref(name, format string, args ...any) *failure {
+	return &failure{name, fmt.Sprintf(format, args...)}
+}
+
+// failureOf finds the D-Bus error for an error of any layer below. Errors that no
+// layer's contract names are ours: Failed.
+func failureOf(err error) *failure {
+	var (
+		own      *failure
+		refused  *qmp.Error
+		argument *schema.ArgumentError
+	)
+	switch {
+	case errors.As(err, &own):
+		return own
+	case errors.As(err, &refused):
+		return &failure{qmpErrorPrefix + errorClass(refused.Class), dbusText(refused.Desc)}
+	case errors.Is(err, qmp.ErrClosed):
+		return &failure{errDisconnected, dbusText(err.Error())}
+	case errors.Is(err, wire.ErrLimit), errors.Is(err, qmp.ErrFull):
+		return &failure{errLimits, dbusText(err.Error())}
+	case errors.As(err, &argument):
+		return &failure{errInvalidArgs, dbusText(argument.Error())}
+	default:
+		return &failure{errFailed, dbusText(err.Error())}
+	}
+}
+
+// errorClass returns class if it can end a D-Bus error name, else GenericError.
+func errorClass(class string) string {
+	if len(class) <= maxErrorClassSize && wire.ValidMember(class) {
+		return class
+	}
+	return qmpClassGeneric
+}
+
+// dbusText makes a string fit for D-Bus: what QEMU says may hold anything.
+func dbusText(s string) string {
+	return strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", "\uFFFD"), "\uFFFD")
+}

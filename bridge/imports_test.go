@@ -1,0 +1,49 @@
+package bridge_test
+
+import (
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// mayImport says which of our packages each may import: arrows point one way. What is not
+// listed here fails the test, so that a new package is given its place.
+var mayImport = map[string][]string{
+	"cmd/qmp-dbus-bridge": {"bridge", "bridge/access", "bridge/bus", "bridge/endpoint", "qmp", "qmp/socket", "schema/wire"},
+	"bridge":              {"bridge/access", "bridge/endpoint", "qmp", "schema", "schema/wire"},
+	"bridge/access":       {},
+	"bridge/bus":          {},
+	"bridge/endpoint":     {"qmp/socket", "schema/wire"},
+	"qmp":                 {"qmp/socket"},
+	"qmp/socket":          {},
+	"qmp/qmptest":         {"qmp/socket"},
+	"schema":              {"schema/wire"},
+	"schema/wire":         {},
+	"e2e":                 {},
+	"e2e/rig":             {},
+	"e2e/bench":           {"e2e/bench/figure", "schema/wire"},
+	"e2e/bench/figure":    {},
+}
+
+const module = "qmp-dbus-bridge/"
+
+func TestImports(t *testing.T) {
+	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}}{{range .Imports}} {{.}}{{end}}`, module+"...").CombinedOutput()
+	if err != nil {
+		t.Fatalf("go list: %v\n%s", err, out)
+	}
+	for line := range strings.Lines(string(out)) {
+		fields := strings.Fields(strings.ReplaceAll(line, module, ""))
+		allowed, known := mayImport[fields[0]]
+		if !known {
+			t.Errorf("%s has no place in the import graph", fields[0])
+			continue
+		}
+		for _, imported := range fields[1:] {
+			if _, ours := mayImport[imported]; ours && !slices.Contains(allowed, imported) {
+				t.Errorf("%s imports %s", fields[0], imported)
+			}
+		}
+	}
+}

@@ -1,0 +1,157 @@
+package bridge
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"syscall"
+
+	"qmp-dbus-bridge/qmp"
+	"qmp-dbus-bridge/schema"
+)
+
+// Connect reaches QEMU and reads what it is. Afterwards Name and the state are known.
+func (b *Bridge) Connect(ctx context.Context) error {
+	monitor, err := b.dial(ctx)
+	if err != nil {
+		return err
+	}
+	if err := b.adopt(ctx, monitor); err != nil {
+		err = errors.Join(err, monitor.Close())
+		b.reached.Store(nil)
+		b.mirror.disconnect()
+		return err
+	}
+	return nil
+}
+
+// Name is the name that QEMU was given, or empty.
+func (b *Bridge) Name() string { return b.mirror.state().name }
+
+// dial connects, with the events of the connection going to onEvent.
+func (b *Bridge) dial(ctx context.Context) (*qmp.Conn, error) {
+	return b.config.Dial(ctx, qmp.Options{OnEvent: b.onEvent, Logger: b.log})
+}
+
+// adopt makes monitor the connection that callers' commands go to, once it has told all that
+// the properties show.
+func (b *Bridge) adopt(ctx context.Context, monitor *qmp.Conn) error {
+	id, catalogue, err := interview(ctx, monitor)
+	if err != nil {
+		return fmt.Errorf("QEMU: %w", err)
+	}
+	b.known.Store(catalogue)
+	shown := make(chan struct{})
+	b.mirror.connect(monitor, id, func() {
+		b.reached.Store(monitor)
+		close(shown)
+	})
+	select {
+	case <-shown:
+		return monitor.Err()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// keepConnected serves the connection, shows its end, and makes a new one, until ctx ends
+// or there is no other to be had: then it returns errQEMUEnded, or what broke it.
+func (b *Bridge) keepConnected(ctx context.Context) error {
+	redialer := qmp.Redialer{
+		Dial:   b.dial,
+		Once:   b.config.Once,
+		Up:     b.up,
+		Down:   b.down,
+		Logger: b.log,
+	}
+	err := redialer.Run(ctx, b.monitor())
+	if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) { // the latter with our bytes unread
+		return errQEMUEnded
+	}
+	return err
+}
+
+// up takes a new connection into use; the first one is already.
+func (b *Bridge) up(ctx context.Context, monitor *qmp.Conn) error {
+	if monitor == b.monitor() {
+		return nil
+	}
+	if err := b.adopt(ctx, monitor); err != nil {
+		return err
+	}
+	b.log.Info("connected to QEMU", "version", monitor.Version())
+	return nil
+}
+
+// down shows that the connection has ended. Its pending calls have been answered.
+func (b *Bridge) down(reason error) {
+	b.reached.Store(nil)
+	b.mirror.disconnect()
+	b.log.Info("QEMU has gone", "reason", reason)
+}
+
+// Command executes a QMP command without arguments by the bridge's own right: it is for
+// the program that the bridge is part of, not for callers.
+func (b *Bridge) Command(ctx context.Context, name string) error {
+	monitor := b.monitor()
+	if monitor == nil {
+		return qmp.ErrClosed
+	}
+	_, err := monitor.Execute(ctx, qmp.Command{Name: name})
+	return err
+}
+
+// interview asks a QEMU that has just been reached what it is.
+func interview(ctx context.Context, monitor *qmp.Conn) (identity, *schema.Catalogue, error) {
+	id := identity{version: dbusText(monitor.Version().String())}
+	var name struct {
+		Name string `json:"name"`
+	}
+	var uuid struct {
+		UUID string `json:"UUID"`
+	}
+	var target struct {
+		Arch string `json:"arch"`
+	}
+	for _, q := range []struct {
+		command string
+		into    any
+	}{{"query-name", &name}, {"query-uuid", &uuid}, {"query-target", &target}} {
+		if err := query(ctx, monitor, q.command, q.into); err != nil {
+			return id, nil, err
+		}
+	}
+	id.name, id.target = dbusText(name.Name), dbusText(target.Arch)
+	if uuid.UUID != "" {
+		canonical, err := canonicalUUID(uuid.UUID)
+		if err != nil {
+			return id, nil, err
+		}
+		id.uuid = canonical
+	}
+	tables, err := monitor.Execute(ctx, qmp.Command{Name: "query-qmp-schema"})
+	if err != nil {
+		return id, nil, fmt.Errorf("query-qmp-schema: %w", err)
+	}
+	catalogue, err := schema.ParseCatalogue(tables)
+	return id, catalogue, err
+}
+
+// query executes a command without arguments. A command that this QEMU does not have, as
+// qemu-storage-daemon has none about a VM, leaves into as it is.
+func query(ctx context.Context, monitor *qmp.Conn, command string, into any) error {
+	result, err := monitor.Execute(ctx, qmp.Command{Name: command})
+	var refused *qmp.Error
+	if errors.As(err, &refused) && refused.Class == "CommandNotFound" {
+		return nil
+	}
+	if err == nil {
+		err = json.Unmarshal(result, into)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", command, err)
+	}
+	return nil
+}

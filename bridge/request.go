@@ -1,0 +1,179 @@
+package bridge
+
+import (
+	"errors"
+	"time"
+
+	"qmp-dbus-bridge/bridge/access"
+	"qmp-dbus-bridge/bridge/endpoint"
+	"qmp-dbus-bridge/qmp"
+	"qmp-dbus-bridge/schema/wire"
+)
+
+// request is one call on its way: identified, then decided, then executed, answered and
+// audited. A method's run ends it, now or later, by reply or fail.
+type request struct {
+	*endpoint.Call
+	bridge *Bridge
+	object *object
+	method *method
+	caller *access.Caller
+	began  time.Time
+
+	action   access.Action   // what run will do, once parse knows
+	decision access.Decision // the zero value is a refusal
+	command  qmp.Command     // of a method that forwards one
+	subject  any             // what parse found in the arguments for run
+}
+
+// Handle implements endpoint.Handler: the one path of every call.
+func (b *Bridge) Handle(call *endpoint.Call) endpoint.Verdict {
+	r := &request{Call: call, bridge: b, began: time.Now()}
+	caller, err := b.callers.Lookup(call.Sender, func() { b.wake(call.Sender) })
+	if errors.Is(err, access.ErrPending) {
+		return endpoint.Later
+	}
+	if err != nil {
+		b.slots.forget(call.Sender)
+		r.decision = b.policy.Decide(nil, access.Introspect())
+		r.refuse(failuref(errAccessDenied, "it is not known who you are, so you may do nothing here: %v", err))
+		return endpoint.Accepted
+	}
+	r.caller = caller
+	if err := r.resolve(); err != nil {
+		r.explain(err)
+		return endpoint.Accepted
+	}
+	if r.method.forwards && !b.slots.take(call.Sender) {
+		return endpoint.Later
+	}
+	r.execute()
+	return endpoint.Accepted
+}
+
+// explain answers a call of what is not there with the reason. What there is may be told
+// only to those who may ask for it.
+func (r *request) explain(err error) {
+	r.action = access.Introspect()
+	if r.decide() {
+		r.fail(err)
+	}
+}
+
+// execute parses, decides and runs. The request has its slot, if it needs one. What is
+// wrong with the arguments is told only to those who may do what was called.
+func (r *request) execute() {
+	r.action = r.method.action
+	var malformed error
+	if r.method.parse != nil {
+		malformed = r.method.parse(r)
+	}
+	switch {
+	case !r.decide():
+	case malformed != nil:
+		r.fail(malformed)
+	default:
+		r.method.run(r)
+	}
+}
+
+// decide asks the policy for r.action and refuses the request if it may not be.
+func (r *request) decide() bool {
+	r.decision = r.bridge.policy.Decide(r.caller, r.action)
+	if !r.decision.Allowed() {
+		if err := r.decision.Err(); err != nil {
+			r.bridge.log.Error("a policy can't be evaluated", "policy", r.decision.Policy(), "error", err)
+		}
+		r.refuse(failuref(errAccessDenied, "uid %d may not do %s", r.caller.UID, dbusText(r.action.String())))
+		return false
+	}
+	if err := r.bridge.audit.Reserve(); err != nil {
+		r.answerFailure(failuref(errLimits, "what can't be recorded is not done: %v", err))
+		r.release()
+		return false
+	}
+	return true
+}
+
+// refuse ends a request that the policy does not allow.
+func (r *request) refuse(f *failure) {
+	r.answerFailure(f)
+	if err := r.bridge.audit.Write(r.record(f.name)); err != nil {
+		r.bridge.log.Error("a refusal was not recorded", "error", err)
+	}
+	r.release()
+}
+
+// reply ends a request with a result, or, where D-Bus can't carry that, with the error
+// that says so.
+func (r *request) reply(signature string, fill func(*wire.Encoder) error) {
+	if err := r.Reply(signature, fill); err != nil {
+		r.fail(r.replyFailure(err))
+		return
+	}
+	r.finish(resultOK)
+}
+
+// replyFailure names the way out for results that D-Bus can't carry.
+func (r *request) replyFailure(err error) *failure {
+	if errors.Is(err, wire.ErrLimit) {
+		return failuref(errReplyLimits, "the result of %s does not fit into a D-Bus message (%v); CallJson gives it as a string",
+			r.action, err)
+	}
+	return failuref(errProtocol, "the result of %s: %s", r.action, dbusText(err.Error()))
+}
+
+// fail ends a request with an error.
+func (r *request) fail(err error) {
+	f := r.answerFailure(err)
+	r.finish(f.name)
+}
+
+func (r *request) answerFailure(err error) *failure {
+	f := failureOf(err)
+	r.Fail(f.name, f.text)
+	return f
+}
+
+// resultOK is the audit's word for a call that succeeded; others are error names.
+const resultOK = "ok"
+
+// finish records what was allowed and how it ended, and gives the slot back.
+func (r *request) finish(result string) {
+	r.bridge.audit.Commit(r.record(result))
+	r.release()
+}
+
+func (r *request) record(result string) access.Record {
+	return access.Record{
+		Time: r.began, Name: r.Sender, Caller: r.caller,
+		Decision: r.decision, Result: result, Duration: time.Since(r.began),
+	}
+}
+
+func (r *request) release() {
+	if r.method != nil && r.method.forwards {
+		r.bridge.slots.free(r.Sender)
+	}
+}
+
+// forward runs the request's command and gives the result to done, unless it failed: then the
+// request ends with that. Only what was decided is run.
+func (r *request) forward(done func(qmp.Reply)) {
+	monitor := r.bridge.monitor()
+	switch {
+	case !r.decision.Allowed() || r.decision.Action() != access.Command(r.command.Name).String():
+		r.fail(failuref(errAccessDenied, "%s was not decided", r.command.Name))
+		return
+	case monitor == nil:
+		r.fail(&failure{errDisconnected, textNoQEMU})
+		return
+	}
+	monitor.Start(r.command, func(reply qmp.Reply) {
+		if reply.Err != nil {
+			r.fail(reply.Err)
+			return
+		}
+		done(reply)
+	})
+}

@@ -1,0 +1,151 @@
+package bridge
+
+import (
+	"slices"
+	"strings"
+
+	"qmp-dbus-bridge/bridge/access"
+	"qmp-dbus-bridge/schema"
+)
+
+// object is what one path offers. Its interfaces are the tables that dispatch calls,
+// and introspection shows the same.
+type object struct {
+	path       string
+	interfaces []*iface
+	children   []string // names, for introspection
+}
+
+// iface is an interface: what it is called and how its methods run.
+type iface struct {
+	table      schema.Interface // all but what the fields below hold
+	methods    []method
+	properties []property
+	signals    func() []schema.Signal // those that depend on the QEMU; may be nil
+}
+
+// method is how a method runs.
+type method struct {
+	schema.Method
+	in string // the signature of its arguments
+
+	// action is what is decided before run, unless parse sets another.
+	action access.Action
+	// parse reads the arguments, once they have the right signature; may be nil.
+	parse func(*request) error
+	// forwards: run executes QMP commands, so the request takes a slot.
+	forwards bool
+	// run does it, and ends the request with reply or fail, now or later.
+	run func(*request)
+}
+
+func newInterface(table schema.Interface, methods []method) *iface {
+	for m := range methods {
+		methods[m].in = methods[m].InSignature()
+	}
+	return &iface{table: table, methods: methods}
+}
+
+func (i *iface) name() string { return i.table.Name }
+
+func (i *iface) find(member string) *method {
+	for m := range i.methods {
+		if i.methods[m].Name == member {
+			return &i.methods[m]
+		}
+	}
+	return nil
+}
+
+// describe completes the table for introspection.
+func (i *iface) describe() schema.Interface {
+	d := i.table
+	for _, m := range i.methods {
+		d.Methods = append(d.Methods, m.Method)
+	}
+	for _, p := range i.properties {
+		d.Properties = append(d.Properties, p.Property)
+	}
+	if i.signals != nil {
+		d.Signals = append(slices.Clip(d.Signals), i.signals()...)
+	}
+	return d
+}
+
+func (o *object) find(name string) *iface {
+	for _, i := range o.interfaces {
+		if i.name() == name {
+			return i
+		}
+	}
+	return nil
+}
+
+func (o *object) node() schema.Node {
+	n := schema.Node{Children: o.children}
+	for _, i := range o.interfaces {
+		n.Interfaces = append(n.Interfaces, i.describe())
+	}
+	return n
+}
+
+// objects are all objects by path, with the ones above them that only introspection and
+// Peer know.
+type objects map[string]*object
+
+// add puts an object with these interfaces and the standard ones in, and below its parents.
+func (all objects) add(path string, interfaces ...*iface) *object {
+	o := all[path]
+	if o == nil {
+		o = &object{path: path, interfaces: standardInterfaces()}
+		all[path] = o
+		if parent, child := splitPath(path); child != "" {
+			above := all.add(parent)
+			above.children = append(above.children, child)
+		}
+	}
+	o.interfaces = append(o.interfaces, interfaces...)
+	return o
+}
+
+// below lists the objects under a path that have more than the standard interfaces.
+func (all objects) below(path string) []*object {
+	var list []*object
+	for p, o := range all {
+		if strings.HasPrefix(p, path+"/") {
+			list = append(list, o)
+		}
+	}
+	slices.SortFunc(list, func(a, b *object) int { return strings.Compare(a.path, b.path) })
+	return list
+}
+
+// splitPath splits an object path into its parent and its last element; "/" has none.
+func splitPath(path string) (parent, last string) {
+	i := strings.LastIndexByte(path, '/')
+	return path[:max(i, 1)], path[i+1:]
+}
+
+// resolve finds the method that a call is for, and checks the signature of its arguments.
+func (r *request) resolve() error {
+	r.object = r.bridge.objects[r.Path]
+	if r.object == nil {
+		return failuref(errUnknownObject, "there is no object %s", r.Path)
+	}
+	if r.Interface == "" {
+		return failuref(errUnknownInterface, "the call of %s names no interface; here each call has to", r.Member)
+	}
+	i := r.object.find(r.Interface)
+	if i == nil {
+		return failuref(errUnknownInterface, "%s has no interface %s", r.Path, r.Interface)
+	}
+	m := i.find(r.Member)
+	if m == nil {
+		return failuref(errUnknownMethod, "%s has no method %s", r.Interface, r.Member)
+	}
+	if r.Signature != m.in {
+		return failuref(errInvalidArgs, "%s.%s: expected arguments %q, got %q", r.Interface, r.Member, m.in, r.Signature)
+	}
+	r.method = m
+	return nil
+}

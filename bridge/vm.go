@@ -1,0 +1,105 @@
+package bridge
+
+import (
+	"qmp-dbus-bridge/bridge/access"
+	"qmp-dbus-bridge/qmp"
+	"qmp-dbus-bridge/schema"
+	"qmp-dbus-bridge/schema/wire"
+)
+
+// interfaceVM is the curated interface: the same for every version of QEMU.
+const interfaceVM = "org.qemu.VM1"
+
+func vmInterface(bridgeVersion string) *iface {
+	i := newInterface(schema.Interface{Name: interfaceVM}, []method{
+		commandMethod("Pause", "stop", afterRefresh),
+		commandMethod("Resume", "cont", afterRefresh),
+		commandMethod("PowerDown", "system_powerdown", atOnce),
+		commandMethod("Reset", "system_reset", afterRefresh),
+		commandMethod("Wakeup", "system_wakeup", afterRefresh),
+		commandMethod("InjectNMI", "inject-nmi", atOnce),
+		commandMethod("Quit", "quit", atOnce),
+		{
+			Method: schema.Method{
+				Name: "CanExecute",
+				In:   []schema.Arg{{Name: "command", Type: "s"}},
+				Out:  []schema.Arg{{Name: "allowed", Type: "b"}},
+			},
+			action: access.Introspect(), run: canExecute,
+		},
+		{
+			Method: schema.Method{Name: "ListCommands", Out: []schema.Arg{{Name: "commands", Type: "as"}}},
+			action: access.Introspect(), run: listCommands,
+		},
+		{
+			Method: schema.Method{Name: "Subscribe", In: []schema.Arg{{Name: "events", Type: "as"}}},
+			action: access.Subscribe(), parse: parseEvents, run: subscribe,
+		},
+		{
+			Method: schema.Method{Name: "Unsubscribe", In: []schema.Arg{{Name: "events", Type: "as"}}},
+			action: access.Subscribe(), parse: parseEvents, run: unsubscribe,
+		},
+	})
+	i.properties = []property{
+		textProperty("Name", func(s *state) string { return s.name }),
+		textProperty("UUID", func(s *state) string { return s.uuid }),
+		textProperty("Status", func(s *state) string { return s.status }),
+		flagProperty("Running", func(s *state) bool { return s.running }),
+		flagProperty("Connected", func(s *state) bool { return s.connected }),
+		textProperty("Version", func(s *state) string { return s.version }),
+		textProperty("Target", func(s *state) string { return s.target }),
+		textProperty("BridgeVersion", func(*state) string { return bridgeVersion }),
+	}
+	i.properties[len(i.properties)-1].EmitsChanged = schema.Const
+	return i
+}
+
+// commandMethod is a method without arguments that is one QMP command, and answers as
+// reply does.
+func commandMethod(name, command string, reply func(*request)) method {
+	return method{
+		Method:   schema.Method{Name: name},
+		action:   access.Command(command),
+		forwards: true,
+		run: func(r *request) {
+			r.command = qmp.Command{Name: command}
+			r.forward(func(qmp.Reply) { reply(r) })
+		},
+	}
+}
+
+// atOnce answers when QEMU has executed the command.
+func atOnce(r *request) { r.replyEmpty() }
+
+// afterRefresh answers when the properties show what the command did, so that who
+// calls Pause and then reads Running sees false.
+func afterRefresh(r *request) {
+	monitor := r.bridge.monitor()
+	if monitor == nil { // it went right after its answer
+		r.replyEmpty()
+		return
+	}
+	r.bridge.mirror.refresh(monitor, r.replyEmpty)
+}
+
+func canExecute(r *request) {
+	d := r.Decoder()
+	allowed := r.bridge.policy.Decide(r.caller, access.Command(d.String())).Allowed()
+	r.reply("b", func(e *wire.Encoder) error {
+		e.Bool(allowed)
+		return d.Err()
+	})
+}
+
+func listCommands(r *request) {
+	r.reply("as", func(e *wire.Encoder) error {
+		e.OpenArray("s")
+		for _, name := range r.bridge.catalogue().Commands() {
+			if r.bridge.policy.Decide(r.caller, access.Command(name)).Allowed() {
+				e.String(name)
+			}
+		}
+		e.CloseArray()
+		return nil
+	})
+}
