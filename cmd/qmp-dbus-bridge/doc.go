@@ -1,0 +1,16 @@
+// Command qmp-dbus-bridge shows a QEMU virtual machine as org.qemu.VM1 on a D-Bus, and
+// forwards what callers ask as QMP commands after checking who they are and what they
+// may do.
+//
+//	qmp-dbus-bridge serve --qmp PATH [flags]
+//	qmp-dbus-bridge run [flags] -- qemu-system-x86_64 ...
+//
+// serve attaches to a QEMU that runs already; when it ends, the bridge waits for it to come back.
+// run starts QEMU with its monitor on a socket pair, so that there is no socket in the file
+// system, and ends with QEMU's exit status.
+//
+// Both start a private dbus-daemon unless --bus names a bus. When ready they print one line,
+// bus=ADDRESS, to standard output, and tell systemd. Logs and, by default, the audit
+// go to standard error. The exit status is 0 when ended as asked, 1 after a failure, 2 after
+// a mistake in the command line.
+package main

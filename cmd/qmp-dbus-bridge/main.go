@@ -1,0 +1,82 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"qmp-dbus-bridge/bridge"
+	"qmp-dbus-bridge/bridge/bus"
+)
+
+// Exit statuses; `run` ends with QEMU's own where that has one.
+const (
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+// commandLine is what the program understands.
+type commandLine struct {
+	Serve   serveCommand     `cmd:"" help:"Show a running QEMU on a D-Bus."`
+	Run     runCommand       `cmd:"" help:"Start QEMU and show it on a D-Bus until it ends."`
+	Version kong.VersionFlag `help:"Print the version and exit."`
+}
+
+func main() {
+	tuneRuntime()
+	os.Exit(run(os.Args[1:]))
+}
+
+func run(args []string) int {
+	var c commandLine
+	parser, err := kong.New(&c,
+		kong.Name("qmp-dbus-bridge"),
+		kong.Description("Shows a QEMU virtual machine as org.qemu.VM1 on a D-Bus of its own."),
+		kong.Vars{"version": version(), "bus_name": bus.DefaultBusName, "object_path": bridge.DefaultObjectPath},
+		kong.UsageOnError(),
+	)
+	if err != nil {
+		return report(err, exitFailed)
+	}
+	parsed, err := parser.Parse(args)
+	if err != nil {
+		return report(fmt.Errorf("%w (qmp-dbus-bridge --help tells more)", err), exitUsage)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	parsed.BindTo(ctx, (*context.Context)(nil))
+	var ending *exitError
+	switch err := parsed.Run(); {
+	case err == nil:
+		return 0
+	case errors.As(err, &ending):
+		return ending.status
+	default:
+		return report(err, exitFailed)
+	}
+}
+
+// report tells what is wrong in one line.
+func report(err error, status int) int {
+	fmt.Fprintln(os.Stderr, "qmp-dbus-bridge:", oneLine(err))
+	return status
+}
+
+// exitError ends the program with the status of another.
+type exitError struct{ status int }
+
+func (e *exitError) Error() string { return fmt.Sprintf("exit status %d", e.status) }
+
+// version is that of the module, which go install and release builds record.
+func version() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "(devel)"
+}

@@ -1,0 +1,85 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"syscall"
+	"time"
+)
+
+// earlyEnd is how long a QEMU that closed its monitor may take to end by itself.
+const earlyEnd = 5 * time.Second
+
+// monitorID names the character device that is our monitor.
+const monitorID = "qmp-dbus-bridge"
+
+// qemu is the QEMU that run started.
+type qemu struct {
+	command *exec.Cmd
+	ended   chan struct{}
+	err     error // of Wait, once ended
+}
+
+// startQEMU starts a command line with monitor, which it closes here, as its QMP monitor.
+// QEMU stays when we are killed: it is not ours to end then.
+func startQEMU(line []string, monitor *os.File) (*qemu, error) {
+	defer monitor.Close()
+	const fd = 3 // the first of ExtraFiles
+	args := append(slices.Clone(line[1:]),
+		"-chardev", fmt.Sprintf("socket,id=%s,fd=%d", monitorID, fd),
+		"-mon", "mode=control,chardev="+monitorID)
+	c := exec.Command(line[0], args...)
+	c.Stdin, c.Stdout, c.Stderr = os.Stdin, os.Stdout, os.Stderr
+	c.ExtraFiles = []*os.File{monitor}
+	if err := c.Start(); err != nil {
+		return nil, fmt.Errorf("%w; install QEMU (Debian: qemu-system-x86) or correct the command behind --", err)
+	}
+	q := &qemu{command: c, ended: make(chan struct{})}
+	go func() {
+		q.err = c.Wait()
+		close(q.ended)
+	}()
+	return q, nil
+}
+
+// endsWithin waits for the end for so long.
+func (q *qemu) endsWithin(d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-q.ended:
+		return true
+	case <-timer.C:
+		return false
+	}
+}
+
+// kill ends QEMU as a last resort.
+func (q *qemu) kill() error {
+	err := q.command.Process.Kill()
+	<-q.ended
+	if errors.Is(err, os.ErrProcessDone) {
+		return nil
+	}
+	return err
+}
+
+// exit returns QEMU's exit status as ours, once it has ended: nil for 0, as a shell has it for
+// a signal.
+func (q *qemu) exit() error {
+	var exit *exec.ExitError
+	switch {
+	case q.err == nil:
+		return nil
+	case !errors.As(q.err, &exit):
+		return q.err
+	}
+	status := exit.Sys().(syscall.WaitStatus)
+	if status.Signaled() {
+		return &exitError{128 + int(status.Signal())}
+	}
+	return &exitError{status.ExitStatus()}
+}
