@@ -1,0 +1,100 @@
+package e2e_test
+
+import (
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"qmp-dbus-bridge/e2e/rig"
+)
+
+// smallVM is a machine for run, which adds the monitor.
+var smallVM = []string{rig.QEMUProgram(), "-M", "q35", "-accel", "tcg", "-m", "64", "-nodefaults", "-display", "none"}
+
+func command(args ...string) *exec.Cmd { return exec.Command(program, args...) }
+
+// runVM starts a machine by run with flags before the -- and args behind smallVM.
+func runVM(t testing.TB, flags []string, args ...string) *bridge {
+	t.Helper()
+	line := append([]string{"run", "--bus-dir", filepath.Join(rig.TempDir(t), "bus")}, flags...)
+	line = append(append(line, "--"), smallVM...)
+	return startBridge(t, append(line, args...)...)
+}
+
+// TestRunEndsWithQEMU quits QEMU through the bus: Quit succeeds, and so does run.
+func TestRunEndsWithQEMU(t *testing.T) {
+	rig.Require(t, rig.QEMUProgram())
+	b := runVM(t, nil, "-name", "vm7")
+	conn := rig.Root.MustDial(t, b.address)
+	if name := get[string](t, conn, "Name"); name != "vm7" {
+		t.Errorf("Name = %q, want vm7", name)
+	}
+	if err := conn.Object(busName, vmPath).Call(busName+".Quit", 0).Err; err != nil {
+		t.Errorf("Quit: %v", err)
+	}
+	if status := b.Wait(t); status != 0 {
+		t.Errorf("exit status %d, want 0:\n%s", status, b.Output())
+	}
+}
+
+// TestRunStatus has run end with the status of a QEMU that fails or is killed.
+func TestRunStatus(t *testing.T) {
+	rig.Require(t, rig.QEMUProgram())
+	line := append([]string{"run", "--bus-dir", filepath.Join(rig.TempDir(t), "bus"), "--"}, smallVM...)
+	printed, status := rig.Run(t, command(append(line, "-device", "no-such-device")...))
+	if status != 1 || !strings.Contains(printed, "no-such-device") || strings.Contains(printed, "qmp-dbus-bridge:") {
+		t.Errorf("exit status %d, %q; want QEMU's 1 and nothing but its own words", status, printed)
+	}
+	b := runVM(t, nil)
+	if err := syscall.Kill(qemuChild(t, b), syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if status := b.Wait(t); status != 128+9 {
+		t.Errorf("exit status %d after SIGKILL of QEMU, want 137", status)
+	}
+}
+
+// TestRunTerminated has SIGTERM ask the guest first, which firmware ignores, and then quit
+// QEMU.
+func TestRunTerminated(t *testing.T) {
+	rig.Require(t, rig.QEMUProgram())
+	b := runVM(t, []string{"--power-down-timeout", "1s"})
+	conn := rig.Root.MustDial(t, b.address)
+	events := watch(t, conn)
+	vm := qemuChild(t, b)
+	b.Signal(t, syscall.SIGTERM)
+	waitSignal(t, events, "Powerdown")
+	if status := b.Wait(t); status != 0 {
+		t.Errorf("exit status %d, want 0:\n%s", status, b.Output())
+	}
+	if rig.Alive(vm) {
+		t.Error("QEMU outlived run")
+	}
+}
+
+// TestRunKilled leaves QEMU alone when the bridge is killed.
+func TestRunKilled(t *testing.T) {
+	rig.Require(t, rig.QEMUProgram())
+	b := runVM(t, nil)
+	vm := qemuChild(t, b)
+	t.Cleanup(func() { _ = syscall.Kill(vm, syscall.SIGKILL) })
+	b.Signal(t, syscall.SIGKILL)
+	b.Wait(t)
+	if !rig.Alive(vm) {
+		t.Error("QEMU ended with the bridge")
+	}
+}
+
+// qemuChild is the process id of the QEMU that run started.
+func qemuChild(t testing.TB, b *bridge) int {
+	t.Helper()
+	for _, pid := range rig.Children(t, b.PID()) {
+		if strings.HasPrefix(rig.Name(t, pid), "qemu") {
+			return pid
+		}
+	}
+	t.Fatal("run has no QEMU")
+	return 0
+}

@@ -1,0 +1,101 @@
+package e2e_test
+
+import (
+	"cmp"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"qmp-dbus-bridge/e2e/rig"
+)
+
+// commands are those of the transcripts besides testscript's own.
+var commands = map[string]func(*testscript.TestScript, bool, []string){"as": as, "status": status}
+
+// TestUsage types command lines that start nothing.
+func TestUsage(t *testing.T) {
+	testscript.Run(t, testscript.Params{Dir: "testdata/usage", Cmds: commands, Setup: setUpProgram})
+}
+
+// TestTranscripts types what testdata/vm says, on the bridge's own private bus and on a
+// dbus-broker that all users share. QEMU and the bridge are started before; $BUS is its address,
+// $AUDIT its audit, and $QMP a monitor of QEMU that is free.
+func TestTranscripts(t *testing.T) {
+	rig.RequireRoot(t)
+	rig.Require(t, "busctl", "gdbus", "setpriv")
+	for name, bus := range map[string]func(testing.TB) []string{
+		"dbus-daemon": func(testing.TB) []string { return nil },
+		"dbus-broker": func(t testing.TB) []string { return []string{"--bus", rig.StartBroker(t, rig.Permissive).Address} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			testscript.Run(t, testscript.Params{
+				Dir:   "testdata/vm",
+				Setup: func(env *testscript.Env) error { return setUp(env, bus) },
+				Cmds:  commands,
+			})
+		})
+	}
+}
+
+// setUpProgram puts the bridge into the PATH of a transcript.
+func setUpProgram(env *testscript.Env) error {
+	env.Setenv("PROGRAM", filepath.Dir(program))
+	env.Setenv("PATH", filepath.Dir(program)+":"+env.Getenv("PATH"))
+	return nil
+}
+
+// setUp starts a machine and a bridge for one transcript.
+func setUp(env *testscript.Env, bus func(testing.TB) []string) error {
+	t := env.T().(testing.TB)
+	vm := rig.StartQEMU(t, rig.QEMU{Count: 2, Args: []string{
+		"-name", "demo", "-uuid", "7c9e6679-7425-40de-944b-e07fc1f90ae7",
+		"-blockdev", "null-co,node-name=disk0,size=1048576",
+	}})
+	audit := env.WorkDir + "/audit"
+	flags := append(bus(t), "--audit", audit, "--grant", "viewer=uid:1", "--grant", "operator=group:games")
+	b := serveQEMU(t, vm, flags...)
+	env.Setenv("BUS", b.address)
+	env.Setenv("QMP", vm.Monitors[1])
+	env.Setenv("AUDIT", audit)
+	env.Setenv("DBUS_SESSION_BUS_ADDRESS", b.address)
+	if err := os.Chmod(env.WorkDir, 0o711); err != nil {
+		return err
+	}
+	return setUpProgram(env)
+}
+
+// status runs a command and checks its exit status: status N COMMAND...
+func status(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) < 2 {
+		ts.Fatalf("usage: status N COMMAND...")
+	}
+	var exit *exec.ExitError
+	got, err := 0, ts.Exec(args[1], args[2:]...)
+	if errors.As(err, &exit) {
+		got, err = exit.ExitCode(), nil
+	}
+	if err != nil || strconv.Itoa(got) != args[0] {
+		ts.Fatalf("exit status %d, want %s (%v)", got, args[0], err)
+	}
+}
+
+// as runs a command as another user, whose gid is its uid where that is not said.
+func as(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) < 2 {
+		ts.Fatalf("usage: as UID[:GID] COMMAND...")
+	}
+	uid, gid, _ := strings.Cut(args[0], ":")
+	err := ts.Exec("setpriv", append([]string{"--reuid", uid, "--regid", cmp.Or(gid, uid), "--clear-groups", "--"}, args[1:]...)...)
+	switch {
+	case err == nil && neg:
+		ts.Fatalf("as %s: unexpected success", args[0])
+	case err != nil && !neg:
+		ts.Fatalf("as %s: %v", args[0], err)
+	}
+}
