@@ -46,7 +46,7 @@ check:
 fuzz:
 	@go list -f '{{.Dir}}' ./... | while read -r dir; do \
 		grep -ho '^func Fuzz[A-Za-z0-9]*' "$$dir"/*_test.go 2>/dev/null | cut -d' ' -f2 | sort -u | while read -r name; do \
-			echo "== $$dir $$name"; (cd "$$dir" && go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) .) || exit 1; done || exit 1; done
+			echo "== $$dir $$name"; (cd "$$dir" && go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 2s .) || exit 1; done || exit 1; done
 
 bench: deps build
 	go run ./e2e/bench -bridge bin/qmp-dbus-bridge -qemu $(QEMU)
