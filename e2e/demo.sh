@@ -16,6 +16,18 @@ clean_up() {
 }
 trap clean_up EXIT
 
+# wait_for TEST...: until the test holds, 10 s at most.
+wait_for() {
+  for _ in {1..200}; do
+    if "$@"; then return; fi
+    kill -0 "$vm" 2>/dev/null || break
+    sleep 0.05
+  done
+  echo "demo: gave up waiting for: $*" >&2
+  cat "$dir/err" >&2
+  exit 1
+}
+
 # KVM only where it really runs a guest: nested KVM may open and then hang. The probe's
 # firmware logs to a port as soon as it runs.
 runs_kvm() {
@@ -57,10 +69,7 @@ if [ "$(id -u)" = 0 ]; then viewer=(setpriv --reuid=1 --regid=1 --clear-groups -
   -drive if=none,id=disk0,driver=null-co,size=1M -device virtio-blk-pci,drive=disk0 \
   >"$dir/out" 2>"$dir/err" &
 vm=$!
-until grep -q '^bus=' "$dir/out"; do
-  kill -0 $vm 2>/dev/null || { cat "$dir/err" >&2; exit 1; }
-  sleep 0.05
-done
+wait_for grep -q '^bus=' "$dir/out"
 bus=$(sed -n 's/^bus=//p' "$dir/out")
 echo "A VM runs ($accel), and with it a private bus: $bus"
 
@@ -73,11 +82,11 @@ show "${call[@]}" /org/qemu/VM1/QMP org.qemu.VM1.QMP Call 'sa{sv}' query-block 0
 # The signals that Pause and Resume cause, as gdbus prints them.
 gdbus monitor --address "$bus" --dest org.qemu.VM1 >"$dir/signals" 2>&1 &
 monitor=$!
-until grep -q 'is owned by' "$dir/signals"; do sleep 0.05; done
+wait_for grep -qs 'is owned by' "$dir/signals"
 show "${call[@]}" /org/qemu/VM1 org.qemu.VM1 Pause
 show busctl --address="$bus" get-property org.qemu.VM1 /org/qemu/VM1 org.qemu.VM1 Status
 show "${call[@]}" /org/qemu/VM1 org.qemu.VM1 Resume
-until [ "$(grep -c PropertiesChanged "$dir/signals")" -ge 2 ]; do sleep 0.05; done
+wait_for grep -q "PropertiesChanged.*'running'" "$dir/signals"
 printf '\n$ gdbus monitor --address BUS --dest org.qemu.VM1   # meanwhile\n'
 grep '^/' "$dir/signals"
 
@@ -85,7 +94,7 @@ if [ ${#viewer[@]} -gt 0 ]; then
   show "${viewer[@]}" busctl --address="$bus" get-property org.qemu.VM1 /org/qemu/VM1 org.qemu.VM1 Status
   show "${viewer[@]}" "${call[@]}" /org/qemu/VM1 org.qemu.VM1 Pause
   [ "$status" != 0 ] || { echo 'demo: the viewer paused the VM' >&2; exit 1; }
-  until grep -q '"uid":1,.*"deny"' "$dir/audit"; do sleep 0.05; done
+  wait_for grep -q '"uid":1,.*"deny"' "$dir/audit"
   printf '\n$ grep deny AUDIT\n'
   grep '"deny"' "$dir/audit"
 else
