@@ -1,0 +1,114 @@
+package main
+
+import (
+	"fmt"
+
+	"qmp-dbus-bridge/e2e/bench/figure"
+)
+
+// clients are the raw connections that the calls are made over.
+type clients struct {
+	monitor *monitor
+	bus     *bus
+	ownBus  *bus
+}
+
+func newClients(s *stage) (c clients, err error) {
+	if c.monitor, err = dialMonitor(s.monitor(monitorRaw)); err != nil {
+		return c, err
+	}
+	if c.bus, err = dialBus(s.bus); err != nil {
+		return c, err
+	}
+	c.ownBus, err = dialBus(s.ownBus)
+	return c, err
+}
+
+// over makes the function that makes one prepared call over a connection.
+func over(b *bus, r *request) func() error {
+	return func() error { return b.call(r) }
+}
+
+// references are the rows that others are compared with.
+type references struct{ qmp, echo, forwarder *figure.Row }
+
+// The goals of the two kinds of small calls.
+var (
+	getGoals  = []figure.Goal{{Of: figure.P50, AtMost: 1.05, Step: 1.15}, {Of: figure.CPU, AtMost: 50}}
+	callGoals = []figure.Goal{
+		{Of: figure.P50, AtMost: 1.10, Step: 1.2}, {Of: figure.P99, AtMost: 1.5}, {Of: figure.CPU, AtMost: 100},
+	}
+)
+
+// newCalls measures small calls, one at a time.
+func newCalls(s *stage, c clients) (*interleave, references) {
+	base := references{
+		qmp:       &figure.Row{Name: "raw QMP query-status"},
+		echo:      &figure.Row{Name: "raw echo"},
+		forwarder: &figure.Row{Name: "raw forwarder"},
+	}
+	status := []byte(commandStatus)
+	return &interleave{slices: 10, calls: 150, contenders: []contender{
+		{base.qmp, s.vm, func() error { return c.monitor.call(status) }},
+		{base.echo, s.echo, over(c.bus, rawCall(echoName))},
+		{base.forwarder, s.forwarder, over(c.bus, rawCall(forwarderName))},
+		{&figure.Row{Name: "Get Status", Base: base.echo, Goals: getGoals}, s.bridge, over(c.bus, statusGet())},
+		{
+			&figure.Row{Name: "Call query-status", Base: base.forwarder, Goals: callGoals},
+			s.bridge, over(c.bus, qmpCall("query-status")),
+		},
+		{&figure.Row{Name: "CallJson query-status", Base: base.forwarder}, s.bridge, over(c.bus, qmpCallJSON("query-status"))},
+		{&figure.Row{Name: "Get Status, bridge's own bus", Base: base.echo}, s.ownBridge, over(c.ownBus, statusGet())},
+		{
+			&figure.Row{Name: "Call query-status, bridge's own bus", Base: base.forwarder},
+			s.ownBridge, over(c.ownBus, qmpCall("query-status")),
+		},
+	}}, base
+}
+
+// newLarge measures the largest reply that there is, one at a time.
+func newLarge(s *stage, c clients) (*interleave, error) {
+	raw := &figure.Row{Name: "raw QMP query-qmp-schema"}
+	schema := []byte(commandSchema)
+	mirrored, err := newMirror(s.bus, c.bus, qmpCall("query-qmp-schema"), "bench.Mirror")
+	return &interleave{slices: 5, calls: 3, contenders: []contender{
+		{raw, s.vm, func() error { return c.monitor.call(schema) }},
+		{&figure.Row{Name: "only the bus, for the reply of Call query-qmp-schema", Base: raw}, s.daemon, over(c.bus, mirrored)},
+		{&figure.Row{Name: "Call query-qmp-schema", Base: raw, Goals: []figure.Goal{
+			{Of: figure.P50, AtMost: 1.10, Step: 1.15},
+		}}, s.bridge, over(c.bus, qmpCall("query-qmp-schema"))},
+		{&figure.Row{Name: "CallJson query-qmp-schema", Base: raw}, s.bridge, over(c.bus, qmpCallJSON("query-qmp-schema"))},
+	}}, err
+}
+
+// newParts connects all that is measured in rounds.
+func newParts(s *stage) ([]part, error) {
+	c, err := newClients(s)
+	if err != nil {
+		return nil, err
+	}
+	if err := verify(c.bus); err != nil {
+		return nil, fmt.Errorf("the bridge answers wrongly, so its times mean nothing: %w", err)
+	}
+	calls, base := newCalls(s, c)
+	large, err := newLarge(s, c)
+	if err != nil {
+		return nil, err
+	}
+	inFlight, err := newInFlight(s, c, base)
+	if err != nil {
+		return nil, err
+	}
+	events, err := newEvents(s)
+	if err != nil {
+		return nil, err
+	}
+	flood, err := newFlood(s)
+	if err != nil {
+		return nil, err
+	}
+	return []part{calls, newPinned(s, c), large, inFlight, events, flood, newStartup(s)}, nil
+}
+
+// named tells for which row an error came.
+func named(r *figure.Row, err error) error { return fmt.Errorf("%s: %w", r.Name, err) }

@@ -1,0 +1,53 @@
+// Command bench measures the bridge beside what it stands on, in one run on a real QEMU
+// (TCG, an idle machine with firmware only) and a private dbus-daemon, and prints figures and
+// goals as Markdown.
+//
+//	go run ./e2e/bench -bridge bin/qmp-dbus-bridge -qemu qemu-system-x86_64 [-rounds N]
+//
+// Absolute times say more about a machine and its neighbours than about the bridge, so what
+// counts are ratios and CPU time per call.
+//
+// # What the bridge is compared with
+//
+//   - raw QMP: the command written to a monitor of the same QEMU, the reply read.
+//   - raw echo: the cheapest service there is on the same bus, another process of this
+//     program: blocking sockets, prepared replies, one locked thread. A cached property Get
+//     can hardly be faster.
+//   - raw forwarder: the same service, with one blocking query-status round trip before each
+//     reply. A forwarded call can hardly be faster.
+//   - one signal through the bus, from one raw connection to another; and a raw relay, which
+//     sends a prepared signal for each event.
+//   - the bus alone, for the same large reply.
+//   - raw start: a process that does on raw sockets all that the bridge has to before it is
+//     ready.
+//
+// The client is a raw one as well: prepared messages, one write(2), one read(2), nothing
+// decoded but what tells replies apart, one locked thread.
+//
+// # How figures are taken
+//
+// The run is cut into rounds, a round into slices: each row makes some calls in each slice,
+// and the order changes from slice to slice, so whatever the machine does meanwhile hits all
+// rows alike. A ratio is of two rows in the same round; printed is the median of the rounds'
+// ratios, beside the least and the greatest. CPU time is the kernel's count, in nanoseconds, of
+// all threads of the serving process (QEMU for raw QMP).
+//
+// QEMU gives an event to one monitor after the other, so the raw event is read on the
+// neighbours of the bridge's and the relay's monitors, in turn on either side, while whoever
+// else would handle it is stopped.
+//
+// # Where noise comes from
+//
+// Few cores: which one a process is woken on can double a round trip, in favour of one row
+// for a whole round, and other work on the machine takes turns on them. The range behind a
+// ratio shows it. The rows named pinned are of the same calls with each process kept on a core,
+// so that every hand-over crosses between cores: slower, but steady, and what to look at for
+// small differences. CPU time per call is steadier too, but grows when caches are shared with
+// others. p99 is of some thousand calls a round and wants a quiet machine; of floods and
+// starts it says nothing. How late the signal of an event is depends on how many cores are
+// free when QEMU wakes everybody at once. PSS is that of one bridge alone, unless
+// another process runs the same file.
+//
+// A goal that is missed is printed, and no failure: the exit status tells only whether
+// everything could be measured. Whatever was started is ended, by its process id, also then.
+package main

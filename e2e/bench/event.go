@@ -1,0 +1,148 @@
+package main
+
+import (
+	"errors"
+	"time"
+
+	"qmp-dbus-bridge/e2e/bench/figure"
+	"qmp-dbus-bridge/schema/wire"
+)
+
+const (
+	eventsPerRound = 100 // of each row; even, so that the machine runs at the end
+	// eventPause lets everybody finish with one event before the next: the bridge asks for
+	// the status after each.
+	eventPause = 2 * time.Millisecond
+)
+
+// events measures how much later than the raw event a signal comes, and beside it how long a
+// signal takes through the bus. One thread does it all: it reads the raw event, then the
+// signal, which can't come before. Who else would handle the same events is stopped meanwhile.
+type events struct {
+	stage    *stage
+	trigger  *monitor
+	commands [2][]byte
+	emitter  *bus // of ticks
+	tick     *request
+	ticks    *bus // who listens to them, and so on
+	relayed  *bus
+	signals  *bus
+
+	bus, relay, bridge *figure.Row
+}
+
+func newEvents(s *stage) (e *events, err error) {
+	e = &events{
+		stage: s, commands: [2][]byte{[]byte(`{"execute":"stop"}`), []byte(`{"execute":"cont"}`)},
+		tick: newSignal(tickFace),
+		bus:  &figure.Row{Name: "one signal through the bus"},
+	}
+	e.relay = &figure.Row{Name: "raw relay: STOP/RESUME signal minus raw event", Base: e.bus}
+	e.bridge = &figure.Row{
+		Name: "STOP/RESUME signal minus raw event", Base: e.bus,
+		Goals: []figure.Goal{{Of: figure.P50, AtMost: 1.5}},
+	}
+	if e.trigger, err = dialMonitor(s.monitor(monitorTrigger)); err != nil {
+		return nil, err
+	}
+	for _, b := range []**bus{&e.emitter, &e.ticks, &e.relayed, &e.signals} {
+		if *b, err = dialBus(s.bus); err != nil {
+			return nil, err
+		}
+	}
+	return e, errors.Join(e.ticks.match(tickFace), e.relayed.match(relayFace), e.signals.match(eventsFace))
+}
+
+func (e *events) rows() []*figure.Row { return []*figure.Row{e.bus, e.relay, e.bridge} }
+
+func (e *events) round(number int) error {
+	// Made anew, because it stays unread in between.
+	raw, err := dialMonitor(e.stage.monitor([]int{monitorBefore, monitorAfter}[number%2]))
+	if err != nil {
+		return err
+	}
+	defer raw.close()
+	var ticks series
+	for range eventsPerRound {
+		if err := e.measureTick(&ticks); err != nil {
+			return named(e.bus, err)
+		}
+	}
+	e.bus.Add(ticks.sample())
+	if err := e.alone(e.relay, e.stage.relay, raw, e.relayed, e.stage.bridge, e.signals); err != nil {
+		return err
+	}
+	return e.alone(e.bridge, e.stage.bridge, raw, e.signals, e.stage.relay, e.relayed)
+}
+
+// alone measures the signals of one server while the other is stopped, and afterwards
+// passes over those that the other still sends.
+func (e *events) alone(row *figure.Row, server *process, raw *monitor, signals *bus, other *process, late *bus) error {
+	resume, err := pause(other, e.stage.ownBridge)
+	if err != nil {
+		return err
+	}
+	var s series
+	err = s.spend(server, func() error {
+		for i := range eventsPerRound {
+			if err := e.measureEvent(raw, e.commands[i%2], signals, &s); err != nil {
+				return named(row, err)
+			}
+		}
+		return nil
+	})
+	if err := errors.Join(err, resume()); err != nil {
+		return err
+	}
+	for range eventsPerRound {
+		if err := late.signal(); err != nil {
+			return named(row, err)
+		}
+	}
+	s.wall = 0 // mostly pauses
+	row.Add(s.sample())
+	return nil
+}
+
+func (e *events) measureTick(s *series) error {
+	began := time.Now()
+	if _, err := e.emitter.send(e.tick); err != nil {
+		return err
+	}
+	if err := e.ticks.signal(); err != nil {
+		return err
+	}
+	s.latencies = append(s.latencies, time.Since(began))
+	time.Sleep(eventPause)
+	return nil
+}
+
+func (e *events) measureEvent(raw *monitor, command []byte, signals *bus, s *series) error {
+	if err := e.trigger.write(command); err != nil {
+		return err
+	}
+	if err := raw.event(); err != nil {
+		return err
+	}
+	began := time.Now()
+	if err := signals.signal(); err != nil {
+		return err
+	}
+	s.latencies = append(s.latencies, time.Since(began))
+	_, err := e.trigger.reply()
+	time.Sleep(eventPause)
+	return err
+}
+
+// signal reads up to the next signal that somebody other than the bus has sent.
+func (b *bus) signal() error {
+	for {
+		m, err := b.next()
+		if err != nil {
+			return err
+		}
+		if m.kind() == wire.Signal && string(m.field(fieldSender)) != driverName {
+			return nil
+		}
+	}
+}
