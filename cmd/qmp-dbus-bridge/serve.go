@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
 
@@ -55,6 +56,7 @@ type service struct {
 	audit  *access.Audit
 	bridge *bridge.Bridge
 	daemon *bus.Daemon // nil on an existing bus
+	settle *time.Timer // nil before it is ready
 }
 
 // newService makes a service that dials QEMU so; nothing happens before open.
@@ -113,14 +115,20 @@ func (s *service) ready(address string) error {
 	if _, err := fmt.Printf("bus=%s\n", address); err != nil {
 		return err
 	}
-	if _, err := daemon.SdNotify(false, daemon.SdNotifyReady); err != nil {
-		return err
-	}
-	return releaseMemory()
+	_, err := daemon.SdNotify(false, daemon.SdNotifyReady)
+	s.settle = time.AfterFunc(settleTime, func() {
+		if err := releaseMemory(); err != nil {
+			s.log.Warn("memory of the start was not given back", "error", err)
+		}
+	})
+	return err
 }
 
 // close ends all that open began, the bus last.
 func (s *service) close() error {
+	if s.settle != nil {
+		s.settle.Stop()
+	}
 	errs := []error{s.bridge.Close()}
 	if s.daemon != nil {
 		errs = append(errs, s.daemon.Close())
