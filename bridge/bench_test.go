@@ -1,0 +1,104 @@
+package bridge_test
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"io"
+	"net"
+	"testing"
+
+	"github.com/godbus/dbus/v5"
+
+	"qmp-dbus-bridge/qmp/qmptest"
+)
+
+// BenchmarkGet reads a property through a real dbus-daemon, which takes most of the time. The
+// client and the fake QEMU allocate nothing for a call, so allocs/op are the bridge's.
+func BenchmarkGet(b *testing.B) {
+	roundTrips(b, callMessage(vmPath, propsIf, "Get", busName, busName, "Status"))
+}
+
+// BenchmarkCall is BenchmarkGet for a command that is forwarded.
+func BenchmarkCall(b *testing.B) {
+	roundTrips(b, callMessage(qmpPath, "org.qemu.VM1.QMP", "Call", busName, "query-name", none))
+}
+
+func roundTrips(b *testing.B, message dbus.Message) {
+	w := newWorld(b, (&machine{path: answerer(b)}).dial)
+	w.audit = openAudit(b, "none")
+	w.join()
+	w.run()
+	raw := dialRaw(b, w.bus.Address)
+	raw.send(b, message)
+	if reply := raw.reply(b); reply.Type != dbus.TypeMethodReply {
+		b.Fatalf("%v", reply)
+	}
+	request := raw.encode(b, message)
+	var buf [4096]byte
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := raw.Write(request); err != nil {
+			b.Fatal(err)
+		}
+		if err := skipMessage(raw.in, buf[:]); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// skipMessage reads past one little-endian message.
+func skipMessage(in *bufio.Reader, buf []byte) error {
+	if _, err := io.ReadFull(in, buf[:16]); err != nil {
+		return err
+	}
+	body, fields := binary.LittleEndian.Uint32(buf[4:]), binary.LittleEndian.Uint32(buf[12:])
+	_, err := io.ReadFull(in, buf[:(fields+7)/8*8+body])
+	return err
+}
+
+// answerer is a QEMU that answers one command at a time, without allocating.
+func answerer(b *testing.B) (path string) {
+	b.Helper()
+	path = b.TempDir() + "/qmp"
+	listener, err := net.Listen("unix", path)
+	if err != nil {
+		b.Fatal(err)
+	}
+	done := make(chan struct{})
+	b.Cleanup(func() {
+		listener.Close()
+		<-done
+	})
+	go func() {
+		defer close(done)
+		if conn, err := listener.Accept(); err == nil {
+			defer conn.Close()
+			answerAll(conn)
+		}
+	}()
+	return path
+}
+
+func answerAll(conn net.Conn) {
+	schema, status, other := []byte("{\"return\": []}\r\n"), []byte(`{"return": `+running+"}\r\n"), []byte("{\"return\": {}}\r\n")
+	if _, err := io.WriteString(conn, qmptest.Greeting+"\r\n"); err != nil {
+		return
+	}
+	for in := bufio.NewReader(conn); ; {
+		line, err := in.ReadSlice('\n')
+		if err != nil {
+			return
+		}
+		answer := other
+		switch {
+		case bytes.Contains(line, []byte("query-qmp-schema")):
+			answer = schema
+		case bytes.Contains(line, []byte("query-status")):
+			answer = status
+		}
+		if _, err := conn.Write(answer); err != nil {
+			return
+		}
+	}
+}

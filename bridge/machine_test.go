@@ -1,0 +1,193 @@
+package bridge_test
+
+import (
+	"encoding/json"
+	"maps"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"qmp-dbus-bridge/e2e/rig"
+	"qmp-dbus-bridge/qmp/qmptest"
+)
+
+// machine is a fake QEMU that remembers what it was told and answers as scripted. What has no
+// answer it answers with {}.
+type machine struct {
+	tb   testing.TB
+	path string
+	held chan *qmptest.Request // commands that were withheld, as they came
+
+	mu       sync.Mutex // guards what follows
+	listener *qmptest.Listener
+	holds    map[string]bool
+	answers  map[string]string
+	scripts  map[string]qmptest.Handler // go before answers
+	arrived  []*qmptest.Request         // but what the bridge asks of its own
+}
+
+// own is what the bridge asks of its own accord; see interview and refresh.
+var own = map[string]bool{
+	"query-name": true, "query-uuid": true, "query-target": true, "query-qmp-schema": true, "query-status": true,
+}
+
+const (
+	running = `{"status": "running", "singlestep": false, "running": true}`
+	paused  = `{"status": "paused", "singlestep": false, "running": false}`
+)
+
+// schemaOf is a query-qmp-schema with these commands and events and nothing else.
+func schemaOf(tb testing.TB, commands, events []string) string {
+	type entry struct {
+		Meta string `json:"meta-type"`
+		Name string `json:"name"`
+	}
+	var entries []entry
+	for _, name := range commands {
+		entries = append(entries, entry{"command", name})
+	}
+	for _, name := range events {
+		entries = append(entries, entry{"event", name})
+	}
+	text, err := json.Marshal(entries)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return string(text)
+}
+
+// newMachine starts one. Answers are added to the usual ones, or replace them.
+func newMachine(tb testing.TB, answers map[string]string) *machine {
+	m := &machine{
+		tb:      tb,
+		path:    filepath.Join(rig.TempDir(tb), "qmp"),
+		held:    make(chan *qmptest.Request, 10000),
+		holds:   map[string]bool{},
+		scripts: map[string]qmptest.Handler{},
+		answers: map[string]string{
+			"query-name":   `{"name": "vm7"}`,
+			"query-uuid":   `{"UUID": "6ba7b810-9dad-11d1-80b4-00c04fd430c8"}`,
+			"query-target": `{"arch": "x86_64"}`,
+			"query-status": running,
+			"query-qmp-schema": schemaOf(tb, []string{"query-name", "stop", "quit", "blockdev-add"},
+				[]string{"STOP", "RESUME", "RESET", "VNC_CONNECTED", "BLOCK_IO_ERROR"}),
+		},
+	}
+	maps.Copy(m.answers, answers)
+	m.listen(qmptest.Options{})
+	return m
+}
+
+// listen starts the machine, at first or again.
+func (m *machine) listen(options qmptest.Options) {
+	l := qmptest.ListenAt(m.tb, m.path, options, m.handle)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.listener = l
+}
+
+// client is the bridge's connection.
+func (m *machine) client() *qmptest.QEMU {
+	m.mu.Lock()
+	l := m.listener
+	m.mu.Unlock()
+	return l.Client()
+}
+
+// die ends the machine as if it had been killed.
+func (m *machine) die() {
+	m.mu.Lock()
+	l := m.listener
+	m.mu.Unlock()
+	l.Close()
+}
+
+// answer changes the answer to a command.
+func (m *machine) answer(command, value string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.answers[command] = value
+}
+
+// script has handler answer a command.
+func (m *machine) script(command string, handler qmptest.Handler) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.scripts[command] = handler
+}
+
+// hold withholds the answers to a command, or ends that: what comes goes to held.
+func (m *machine) hold(command string, on bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.holds[command] = on
+}
+
+// finish answers what was withheld, and withholds nothing more.
+func (m *machine) finish(command string, waiting []*qmptest.Request) {
+	m.hold(command, false)
+	for len(m.held) > 0 {
+		waiting = append(waiting, <-m.held)
+	}
+	for _, r := range waiting {
+		r.Return("{}")
+	}
+}
+
+func (m *machine) handle(q *qmptest.QEMU, r *qmptest.Request) {
+	m.mu.Lock()
+	if !own[r.Name] {
+		m.arrived = append(m.arrived, r)
+	}
+	script, answer := m.scripts[r.Name], m.answers[r.Name]
+	hold := m.holds[r.Name]
+	if hold {
+		m.held <- r
+	}
+	m.mu.Unlock()
+	switch {
+	case hold:
+	case script != nil:
+		script(q, r)
+	case answer != "":
+		r.Return(answer)
+	default:
+		r.Return("{}")
+	}
+}
+
+// commands is what came since the last time that was asked: names, and arguments if any.
+func (m *machine) commands() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var list []string
+	for _, r := range m.arrived {
+		list = append(list, strings.TrimSpace(r.Name+" "+string(r.Arguments)))
+	}
+	m.arrived = nil
+	return list
+}
+
+// nextHeld waits for the next withheld command.
+func (m *machine) nextHeld() *qmptest.Request {
+	m.tb.Helper()
+	select {
+	case r := <-m.held:
+		return r
+	case <-time.After(rig.Timeout):
+		m.tb.Fatal("no command came")
+		return nil
+	}
+}
+
+// noneHeld fails if another command comes in the time that several would take.
+func (m *machine) noneHeld() {
+	m.tb.Helper()
+	select {
+	case r := <-m.held:
+		m.tb.Fatalf("%s came, want nothing more", r.Line)
+	case <-time.After(50 * time.Millisecond):
+	}
+}

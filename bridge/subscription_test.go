@@ -1,0 +1,164 @@
+package bridge_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/godbus/dbus/v5"
+
+	"qmp-dbus-bridge/e2e/rig"
+)
+
+// numbered are event names.
+func numbered(n int) []string {
+	var names []string
+	for i := range n {
+		names = append(names, fmt.Sprint("EVENT_", i))
+	}
+	return names
+}
+
+// TestSubscribeLimits subscribes up to the limits and one past them; what is refused leaves
+// the rest as it was.
+func TestSubscribeLimits(t *testing.T) {
+	m := newMachine(t, nil)
+	c := serve(t, m).as(admin)
+	signals := c.watch(dbus.WithMatchInterface(eventsIf))
+	for _, test := range []struct {
+		name   string
+		method string
+		events []string
+		err    string
+	}{
+		{"too many", "Subscribe", numbered(65), dbusError + "LimitsExceeded"},
+		{"a name too long", "Subscribe", []string{strings.Repeat("X", 256)}, dbusError + "InvalidArgs"},
+		{"a long name", "Subscribe", []string{strings.Repeat("X", 255)}, ""},
+		{"one too many with that", "Subscribe", numbered(64), dbusError + "LimitsExceeded"},
+		{"all but that", "Unsubscribe", []string{strings.Repeat("X", 255), "NEVER_SUBSCRIBED"}, ""},
+		{"none", "Subscribe", nil, ""},
+		{"as many as may be", "Subscribe", numbered(64), ""},
+		{"the same again", "Subscribe", numbered(64), ""},
+		{"one more", "Subscribe", []string{"EVENT_64"}, dbusError + "LimitsExceeded"},
+		{"too many", "Unsubscribe", numbered(65), dbusError + "LimitsExceeded"},
+		{"one less", "Unsubscribe", []string{"EVENT_0"}, ""},
+		{"another", "Subscribe", []string{"EVENT_64"}, ""},
+	} {
+		if err := c.vm(test.method, test.events); errorName(err) != test.err {
+			t.Errorf("%s: %s = %v, want %q", test.name, test.method, err, test.err)
+		}
+	}
+	for n := range 66 {
+		m.client().Event(fmt.Sprint("EVENT_", n), "")
+	}
+	for n := 1; n <= 64; n++ { // not 0, not 65
+		if s := next(t, signals); s.Name != eventsIf+".Other" || s.Body[0] != fmt.Sprint("EVENT_", n) {
+			t.Fatalf("signal %s%v, want Other of EVENT_%d", s.Name, s.Body, n)
+		}
+	}
+}
+
+// TestSensitiveEvents has everybody listen: sensitive events and unknown ones come only to those
+// that asked and may, the others to all, and those who may not ask are denied each.
+func TestSensitiveEvents(t *testing.T) {
+	m := newMachine(t, nil)
+	w := serve(t, m)
+	asked, silent := w.as(admin), w.as(admin)
+	hear := map[string]<-chan *dbus.Signal{}
+	for name, c := range map[string]*caller{"asked": asked, "silent": silent, "viewer": w.as(viewer), "stranger": w.as(stranger)} {
+		hear[name] = c.watch(dbus.WithMatchInterface(eventsIf))
+	}
+	for _, user := range []rig.User{stranger, viewer, operator, helper} {
+		for _, event := range []string{"VNC_CONNECTED", "BLOCK_IO_ERROR", "NEW_EVENT", "vnc_connected", "STOP\n"} {
+			if err := w.as(user).vm("Subscribe", []string{event}); errorName(err) != dbusError+"AccessDenied" {
+				t.Errorf("uid %d: Subscribe(%q) = %v, want AccessDenied", user.UID, event, err)
+			}
+		}
+	}
+	if err := w.as(viewer).vm("Subscribe", []string{"STOP", "VNC_CONNECTED"}); errorName(err) != dbusError+"AccessDenied" {
+		t.Errorf("Subscribe of one that may be had and one that may not = %v, want AccessDenied", err)
+	}
+	if err := asked.vm("Subscribe", []string{"VNC_CONNECTED", "NEW_EVENT", "STOP"}); err != nil {
+		t.Fatal(err)
+	}
+	for _, event := range []string{"VNC_CONNECTED", "BLOCK_IO_ERROR", "NEW_EVENT", "STOP"} {
+		m.client().Event(event, `{"secret": "x"}`)
+	}
+	want := map[string][]string{
+		"asked": {"VncConnected", "Other", "Stop"}, "silent": {"Stop"}, "viewer": {"Stop"}, "stranger": {"Stop"},
+	}
+	for name, members := range want {
+		for _, member := range members {
+			if s := next(t, hear[name]); s.Name != eventsIf+"."+member {
+				t.Errorf("%s received %s, want %s", name, s.Name, member)
+			}
+		}
+	}
+	if err := asked.vm("Unsubscribe", []string{"VNC_CONNECTED"}); err != nil {
+		t.Fatal(err)
+	}
+	m.client().Event("VNC_CONNECTED", "")
+	m.client().Event("RESUME", "")
+	for name := range want {
+		if s := next(t, hear[name]); s.Name != eventsIf+".Resume" {
+			t.Errorf("%s received %s, want Resume", name, s.Name)
+		}
+	}
+}
+
+// TestSubscribersLeave has subscribers leave, also right after they asked: nothing is sent to
+// them any more. A monitor of the bus sees what is sent to those who are not there.
+func TestSubscribersLeave(t *testing.T) {
+	m := newMachine(t, nil)
+	w := serve(t, m)
+	stays := w.as(admin)
+	if err := stays.vm("Subscribe", []string{"VNC_CONNECTED"}); err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for n := range 40 {
+		c := w.as(admin)
+		names = append(names, c.unique)
+		if n%2 == 0 {
+			if err := c.vm("Subscribe", []string{"VNC_CONNECTED"}); err != nil {
+				t.Fatal(err)
+			}
+		} else {
+			get[string](c, "Status") // so that it is known, and executed at once
+			c.Object(busName, vmPath).Go(busName+".Subscribe", dbus.FlagNoReplyExpected, nil, []string{"VNC_CONNECTED"})
+			time.Sleep(time.Duration(n) * 10 * time.Microsecond)
+		}
+		c.Close()
+	}
+	for _, name := range names {
+		rig.Eventually(t, "it has gone", func() bool { return !stays.owned(name) })
+	}
+	time.Sleep(100 * time.Millisecond) // the bridge is told as the callers were
+
+	sent := w.as(admin).eavesdrop()
+	m.client().Event("VNC_CONNECTED", "")
+	m.client().Event("RESET", "")
+	var to []string
+	for message := range sent {
+		if member := message.Headers[dbus.FieldMember].Value(); member == "VncConnected" {
+			to = append(to, message.Headers[dbus.FieldDestination].Value().(string))
+		} else if member == "Reset" {
+			break
+		}
+	}
+	if len(to) != 1 || to[0] != stays.unique {
+		t.Errorf("the event was sent to %v, want %s alone", to, stays.unique)
+	}
+}
+
+// eavesdrop makes c a monitor of the bus: it gets all messages and can send none.
+func (c *caller) eavesdrop() <-chan *dbus.Message {
+	c.tb.Helper()
+	if err := c.BusObject().Call("org.freedesktop.DBus.Monitoring.BecomeMonitor", 0, []string{}, uint32(0)).Err; err != nil {
+		c.tb.Fatal(err)
+	}
+	messages := make(chan *dbus.Message, 1000)
+	c.Eavesdrop(messages)
+	return messages
+}
