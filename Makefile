@@ -1,17 +1,20 @@
 # Targets: deps build demo test check e2e fuzz bench fmt.  README.md says what each needs.
 
-# What the targets below use beside Go, make and git, as Debian package names.
-PACKAGES = gcc libc6-dev qemu-system-x86 dbus dbus-broker systemd libglib2.0-bin python3-dbus util-linux
+# What the targets below use beside Go, make and git, as Debian package names: the demo, and what
+# the tests need besides.
+DEMO_PACKAGES = qemu-system-x86 dbus systemd util-linux
+PACKAGES = $(DEMO_PACKAGES) gcc libc6-dev dbus-broker libglib2.0-bin python3-dbus
 
 # The QEMU under test, and how long each fuzz target runs.
 QEMU ?= qemu-system-x86_64
 FUZZTIME ?= 30s
 UNIT = $(shell go list ./... | grep -v '/e2e')
 
-.PHONY: deps build demo test check e2e fuzz bench fmt
+.PHONY: deps demo-deps build demo test check e2e fuzz bench fmt
 
 # Installs what is missing as root or through sudo; otherwise says what to install.
-deps:
+demo-deps: PACKAGES = $(DEMO_PACKAGES)
+deps demo-deps:
 	@missing=; for p in $(PACKAGES); do \
 		dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; done; \
 	test -z "$$missing" && exit 0; \
@@ -23,7 +26,7 @@ deps:
 build:
 	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o bin/ ./cmd/...
 
-demo: deps build
+demo: demo-deps build
 	./e2e/demo.sh
 
 # Everything: unit tests, then the built binary against real QEMU, dbus-daemon and dbus-broker.

@@ -9,6 +9,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/godbus/dbus/v5"
 
@@ -54,9 +55,12 @@ type Bridge struct {
 	losses        *losses                          // of signals
 	texts         uint64                           // events sent as JSON; of the QMP reader alone
 
-	seat    atomic.Pointer[endpoint.Conn] // nil before Join
-	driver  *dbus.Conn                    // for calls to the bus itself
-	callers *access.Callers
+	seat   atomic.Pointer[endpoint.Conn] // nil before Join
+	driver *dbus.Conn                    // for calls to the bus itself
+
+	connection sync.WaitGroup // the goroutine that keeps the one to QEMU
+	disconnect func()         // ends it; nil before Run
+	callers    *access.Callers
 }
 
 // New makes a Bridge. Nothing happens before Connect.
@@ -79,6 +83,8 @@ func New(config Config) *Bridge {
 // Join takes the bridge's seat on the bus at address, where policy rules: it owns the bus
 // name from then on.
 func (b *Bridge) Join(ctx context.Context, address string, policy *access.Authorizer) error {
+	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
+	defer cancel()
 	b.policy = policy
 	driver, err := dialDriver(ctx, address)
 	if err != nil {
@@ -99,6 +105,9 @@ func (b *Bridge) Join(ctx context.Context, address string, policy *access.Author
 	return seat.RequestName(ctx, b.config.BusName)
 }
 
+// joinTimeout bounds what a bus may take to let us in; one that works needs milliseconds.
+const joinTimeout = 5 * time.Second
+
 // dialDriver opens the connection for calls to the bus itself. It is one of its own, so
 // that a seat that is held up can't hold up the lookup it waits for, and takes no file
 // descriptors: godbus 5.2.4 leaks those that others send.
@@ -112,6 +121,7 @@ func dialDriver(ctx context.Context, address string) (*dbus.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	silent := context.AfterFunc(ctx, func() { stream.Close() }) // godbus's handshake knows no time limit
 	conn, err := dbus.NewConn(struct{ io.ReadWriteCloser }{stream}, dbus.WithContext(context.WithoutCancel(ctx)))
 	if err != nil {
 		return nil, errors.Join(err, stream.Close())
@@ -119,25 +129,32 @@ func dialDriver(ctx context.Context, address string) (*dbus.Conn, error) {
 	if err = conn.Auth(nil); err == nil {
 		err = conn.Hello()
 	}
+	if !silent() {
+		err = ctx.Err()
+	}
 	if err != nil {
-		return nil, errors.Join(err, conn.Close())
+		conn.Close() // stream may be closed already
+		return nil, err
 	}
 	return conn, nil
 }
 
 // Run serves calls, and reconnects to QEMU when it has gone, until ctx ends (nil), the only
 // connection that Config.Once allows has ended (nil if QEMU closed it, else why), or the bus
-// has gone or taken the name away (why). It is called once, after Connect and Join.
+// has gone or taken the name away (why). It is called once, after Connect and Join. The
+// connection to QEMU, if there is one, lasts until Close.
 func (b *Bridge) Run(outer context.Context) error {
 	ctx, cancel := context.WithCancelCause(outer)
 	var all sync.WaitGroup
-	all.Go(func() { cancel(fmt.Errorf("bus: %w", b.seat.Load().Serve(b))) })
+	all.Go(func() { cancel(fmt.Errorf("the bus has gone: %w", b.seat.Load().Serve(b))) })
 	all.Go(func() {
 		if err := b.callers.Run(ctx); err != nil {
-			cancel(fmt.Errorf("bus: %w", err))
+			cancel(fmt.Errorf("the bus has gone: %w", err))
 		}
 	})
-	all.Go(func() { cancel(b.keepConnected(ctx)) })
+	connected, disconnect := context.WithCancel(context.Background())
+	b.disconnect = disconnect
+	b.connection.Go(func() { cancel(b.keepConnected(connected)) })
 	<-ctx.Done()
 	err := b.seat.Load().Close()
 	all.Wait()
@@ -153,6 +170,10 @@ var errQEMUEnded = errors.New("QEMU has ended")
 // Close ends what is left of the connections.
 func (b *Bridge) Close() error {
 	var errs []error
+	if b.disconnect != nil {
+		b.disconnect()
+		b.connection.Wait()
+	}
 	if monitor := b.reached.Swap(nil); monitor != nil {
 		errs = append(errs, monitor.Close())
 	}
@@ -171,7 +192,7 @@ func (b *Bridge) monitor() *qmp.Conn { return b.reached.Load() }
 // catalogue returns the commands and events of the QEMU that was connected last.
 func (b *Bridge) catalogue() *schema.Catalogue { return b.known.Load() }
 
-// waker returns what lets a sender's waiting call try again.
+// wake lets a sender's waiting call try again.
 func (b *Bridge) wake(sender string) { b.seat.Load().Wake(sender) }
 
 // forget lets go of all that is held for a caller that has left the bus.

@@ -28,7 +28,6 @@ const (
 	qmpErrorPrefix    = "org.qemu.VM1.Error.Qmp."
 	qmpClassGeneric   = "GenericError"
 	textNoQEMU        = "there is no connection to QEMU now; watch the property Connected of org.qemu.VM1"
-	textSayInterface  = "a call must name its interface"
 	maxErrorClassSize = 64 // bytes of a class in an error name; QEMU's longest has 16
 )
 

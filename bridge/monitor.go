@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"syscall"
+	"time"
 
 	"qmp-dbus-bridge/qmp"
 	"qmp-dbus-bridge/schema"
@@ -35,9 +36,15 @@ func (b *Bridge) dial(ctx context.Context) (*qmp.Conn, error) {
 	return b.config.Dial(ctx, qmp.Options{OnEvent: b.onEvent, Logger: b.log})
 }
 
+// adoptTimeout bounds what a QEMU may take to tell what it is: it greeted, so it works, and
+// needs some 40 ms.
+const adoptTimeout = 10 * time.Second
+
 // adopt makes monitor the connection that callers' commands go to, once it has told all that
 // the properties show.
 func (b *Bridge) adopt(ctx context.Context, monitor *qmp.Conn) error {
+	ctx, cancel := context.WithTimeout(ctx, adoptTimeout)
+	defer cancel()
 	id, catalogue, err := interview(ctx, monitor)
 	if err != nil {
 		return fmt.Errorf("QEMU: %w", err)
@@ -139,12 +146,13 @@ func interview(ctx context.Context, monitor *qmp.Conn) (identity, *schema.Catalo
 	return id, catalogue, err
 }
 
-// query executes a command without arguments. A command that this QEMU does not have, as
-// qemu-storage-daemon has none about a VM, leaves into as it is.
+// query executes a command without arguments. A QEMU that refuses it leaves into as it is:
+// qemu-storage-daemon has no commands about a VM, and before its machine is made
+// (--preconfig) a QEMU can't tell its target.
 func query(ctx context.Context, monitor *qmp.Conn, command string, into any) error {
 	result, err := monitor.Execute(ctx, qmp.Command{Name: command})
 	var refused *qmp.Error
-	if errors.As(err, &refused) && refused.Class == "CommandNotFound" {
+	if errors.As(err, &refused) {
 		return nil
 	}
 	if err == nil {

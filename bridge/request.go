@@ -33,6 +33,10 @@ func (b *Bridge) Handle(call *endpoint.Call) endpoint.Verdict {
 	if errors.Is(err, access.ErrPending) {
 		return endpoint.Later
 	}
+	if errors.Is(err, access.ErrLimit) {
+		r.answerFailure(failuref(errLimits, "too many callers are being looked up; try again later"))
+		return endpoint.Accepted
+	}
 	if err != nil {
 		b.slots.forget(call.Sender)
 		r.decision = b.policy.Decide(nil, access.Introspect())
@@ -117,7 +121,7 @@ func (r *request) reply(signature string, fill func(*wire.Encoder) error) {
 // replyFailure names the way out for results that D-Bus can't carry.
 func (r *request) replyFailure(err error) *failure {
 	if errors.Is(err, wire.ErrLimit) {
-		return failuref(errReplyLimits, "the result of %s does not fit into a D-Bus message (%v); CallJson gives it as a string",
+		return failuref(errReplyLimits, "the result of %s does not fit into a D-Bus message (%v); CallJson gives up to 64 MiB as a string",
 			r.action, err)
 	}
 	return failuref(errProtocol, "the result of %s: %s", r.action, dbusText(err.Error()))

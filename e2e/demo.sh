@@ -62,7 +62,11 @@ show() {
 
 # A user who is not this one, for the refused call. Only root can become another.
 viewer=()
-if [ "$(id -u)" = 0 ]; then viewer=(setpriv --reuid=1 --regid=1 --clear-groups --); fi
+if [ "$(id -u)" = 0 ]; then
+  viewer=(setpriv --reuid=1 --regid=1 --clear-groups --)
+elif sudo -n true 2>/dev/null; then
+  viewer=(sudo -n setpriv --reuid=1 --regid=1 --clear-groups --)
+fi
 
 "$bridge" run --bus-dir "$dir/bus" --audit "$dir/audit" --power-down-timeout 1s --grant viewer=uid:1 -- \
   qemu-system-x86_64 -accel $accel -M q35 -m 64 -nodefaults -display none -name demo \
@@ -79,16 +83,16 @@ show busctl --address="$bus" introspect org.qemu.VM1 /org/qemu/VM1
 show busctl --address="$bus" get-property org.qemu.VM1 /org/qemu/VM1 org.qemu.VM1 Name Status Version
 show "${call[@]}" /org/qemu/VM1/QMP org.qemu.VM1.QMP Call 'sa{sv}' query-block 0
 
-# The signals that Pause and Resume cause, as gdbus prints them.
-gdbus monitor --address "$bus" --dest org.qemu.VM1 >"$dir/signals" 2>&1 &
+# The signals that Pause and Resume cause.
+busctl --address="$bus" --json=short --match="type='signal',path_namespace='/org/qemu/VM1'" monitor >"$dir/signals" 2>&1 &
 monitor=$!
-wait_for grep -qs 'is owned by' "$dir/signals"
+wait_for grep -qs 'Monitoring bus' "$dir/signals"
 show "${call[@]}" /org/qemu/VM1 org.qemu.VM1 Pause
 show busctl --address="$bus" get-property org.qemu.VM1 /org/qemu/VM1 org.qemu.VM1 Status
 show "${call[@]}" /org/qemu/VM1 org.qemu.VM1 Resume
-wait_for grep -q "PropertiesChanged.*'running'" "$dir/signals"
-printf '\n$ gdbus monitor --address BUS --dest org.qemu.VM1   # meanwhile\n'
-grep '^/' "$dir/signals"
+wait_for grep -q 'PropertiesChanged.*"running"' "$dir/signals"
+printf "\n\$ busctl --address=unix:path=DIR/bus/bus --json=short --match=\"type='signal',path_namespace='/org/qemu/VM1'\" monitor   # meanwhile\n"
+grep '^{' "$dir/signals"
 
 if [ ${#viewer[@]} -gt 0 ]; then
   show "${viewer[@]}" busctl --address="$bus" get-property org.qemu.VM1 /org/qemu/VM1 org.qemu.VM1 Status

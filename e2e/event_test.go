@@ -11,10 +11,12 @@ import (
 
 // TestEventStorm has another monitor stop and continue the VM 5000 times each as fast as QEMU
 // can: of the 10 000 events each comes as a signal or is counted in one that tells of the loss.
-func TestEventStorm(t *testing.T) {
+func TestEventStorm(t *testing.T) { onBothBuses(t, testEventStorm) }
+
+func testEventStorm(t *testing.T, flags []string) {
 	vm := rig.StartQEMU(t, rig.QEMU{Count: 2})
-	b := serveQEMU(t, vm, "--audit", "none")
-	conn := rig.Root.MustDial(t, b.address)
+	b := serveQEMU(t, vm, append(flags, "--audit", "none")...)
+	conn := rig.Self().MustDial(t, b.address)
 	signals := watch(t, conn, dbus.WithMatchInterface(eventsIf))
 
 	const pairs = 5000
@@ -48,13 +50,15 @@ func TestEventStorm(t *testing.T) {
 
 // TestStateFollowsEvents changes the VM by another monitor: the properties follow, and one
 // PropertiesChanged tells both.
-func TestStateFollowsEvents(t *testing.T) {
+func TestStateFollowsEvents(t *testing.T) { onBothBuses(t, testStateFollowsEvents) }
+
+func testStateFollowsEvents(t *testing.T, flags []string) {
 	vm := rig.StartQEMU(t, rig.QEMU{Count: 2})
-	conn := rig.Root.MustDial(t, serveQEMU(t, vm).address)
+	conn := rig.Self().MustDial(t, serveQEMU(t, vm, flags...).address)
 	signals := watch(t, conn, dbus.WithMatchInterface(propsIf), dbus.WithMatchObjectPath(vmPath))
 	monitor := rig.DialMonitor(t, vm.Monitors[1])
 	monitor.Send(`{"execute":"stop"}`)
-	changed := (<-signals).Body[1].(map[string]dbus.Variant)
+	changed := next(t, signals).Body[1].(map[string]dbus.Variant)
 	if len(changed) != 2 || changed["Status"].Value() != "paused" || changed["Running"].Value() != false {
 		t.Errorf("PropertiesChanged tells %v, want Status paused and Running false", changed)
 	}
@@ -106,6 +110,18 @@ func waitSignal(t testing.TB, signals <-chan *dbus.Signal, member string) map[st
 		case <-patience:
 			t.Fatalf("no signal %s within %v, but %v", member, rig.Timeout, before)
 		}
+	}
+}
+
+// next waits for one signal.
+func next(t testing.TB, signals <-chan *dbus.Signal) *dbus.Signal {
+	t.Helper()
+	select {
+	case s := <-signals:
+		return s
+	case <-time.After(rig.Timeout):
+		t.Fatalf("no signal within %v", rig.Timeout)
+		return nil
 	}
 }
 

@@ -15,11 +15,13 @@ import (
 
 // TestQEMUDiesAndReturns kills QEMU while calls are pending: each is answered at once, the
 // properties tell, and a QEMU that comes back at the same path is shown without a restart.
-func TestQEMUDiesAndReturns(t *testing.T) {
+func TestQEMUDiesAndReturns(t *testing.T) { onBothBuses(t, testQEMUDiesAndReturns) }
+
+func testQEMUDiesAndReturns(t *testing.T, flags []string) {
 	dir := rig.TempDir(t)
 	vm := rig.StartQEMU(t, rig.QEMU{Dir: dir, Args: []string{"-name", "first"}})
-	b := serveQEMU(t, vm, "--name", "vm")
-	conn := rig.Root.MustDial(t, b.address)
+	b := serveQEMU(t, vm, append(flags, "--name", "vm")...)
+	conn := rig.Self().MustDial(t, b.address)
 	if name := get[string](t, conn, "Name"); name != "first" {
 		t.Fatalf("Name = %q, want first", name)
 	}
@@ -42,13 +44,13 @@ func TestQEMUDiesAndReturns(t *testing.T) {
 			t.Fatal("a pending call got no answer")
 		}
 	}
-	changed := (<-signals).Body[1].(map[string]dbus.Variant)
+	changed := next(t, signals).Body[1].(map[string]dbus.Variant)
 	if changed["Connected"].Value() != false || changed["Running"].Value() != false || changed["Status"].Value() != "" {
 		t.Errorf("PropertiesChanged tells %v, want Connected and Running false, Status empty", changed)
 	}
 
 	rig.StartQEMU(t, rig.QEMU{Dir: dir, Awaited: true, Args: []string{"-name", "second", "-S"}})
-	changed = (<-signals).Body[1].(map[string]dbus.Variant)
+	changed = next(t, signals).Body[1].(map[string]dbus.Variant)
 	if changed["Connected"].Value() != true || changed["Name"].Value() != "second" || changed["Status"].Value() != "prelaunch" {
 		t.Errorf("PropertiesChanged tells %v, want Connected, Name second, Status prelaunch", changed)
 	}
@@ -71,7 +73,7 @@ func TestBridgeKilled(t *testing.T) {
 		t.Fatal("QEMU ended with the bridge")
 	}
 	again := serveQEMU(t, vm, "--bus-dir", dir)
-	if !get[bool](t, rig.Root.MustDial(t, again.address), "Running") {
+	if !get[bool](t, rig.Self().MustDial(t, again.address), "Running") {
 		t.Error("Running = false, want true")
 	}
 }
@@ -85,7 +87,7 @@ func TestBusDies(t *testing.T) {
 	if status := b.Wait(t); status != 1 {
 		t.Errorf("exit status %d, want 1", status)
 	}
-	if !strings.Contains(b.Output(), "qmp-dbus-bridge: bus: ") {
+	if !strings.Contains(b.Output(), "qmp-dbus-bridge: the bus has gone: ") {
 		t.Errorf("it does not say that the bus has gone:\n%s", b.Output())
 	}
 }

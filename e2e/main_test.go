@@ -80,6 +80,19 @@ func serveQEMU(t testing.TB, vm *rig.QEMU, flags ...string) *bridge {
 	return startBridge(t, args...)
 }
 
+// buses are the kinds of bus that the bridge is tested on, by the flags that it gets: its own
+// private dbus-daemon, and a dbus-broker that all users share.
+var buses = map[string]func(testing.TB) []string{
+	"dbus-daemon": func(testing.TB) []string { return nil },
+	"dbus-broker": func(t testing.TB) []string { return []string{"--bus", rig.StartBroker(t, rig.Permissive).Address} },
+}
+
+func onBothBuses(t *testing.T, test func(t *testing.T, flags []string)) {
+	for name, flags := range buses {
+		t.Run(name, func(t *testing.T) { test(t, flags(t)) })
+	}
+}
+
 func readyAddress(output string) string {
 	for line := range strings.Lines(output) {
 		if address, ok := strings.CutPrefix(line, "bus="); ok {

@@ -14,9 +14,11 @@ import (
 
 // TestPipelinedOrder has one sender write 2000 numbers into a ring buffer of QEMU's without
 // waiting for replies, 200 outstanding, and reads there in which order they were executed.
-func TestPipelinedOrder(t *testing.T) {
+func TestPipelinedOrder(t *testing.T) { onBothBuses(t, testPipelinedOrder) }
+
+func testPipelinedOrder(t *testing.T, flags []string) {
 	vm := rig.StartQEMU(t, rig.QEMU{Args: []string{"-chardev", "ringbuf,id=ring,size=65536"}})
-	conn := rig.Root.MustDial(t, serveQEMU(t, vm).address)
+	conn := rig.Self().MustDial(t, serveQEMU(t, vm, flags...).address)
 	const calls, outstanding = 2000, 200
 	object := conn.Object(busName, qmpPath)
 	replies := make(chan *dbus.Call, calls)
@@ -49,10 +51,12 @@ func TestPipelinedOrder(t *testing.T) {
 
 // TestManyClients has 200 clients call at once; none fails, and the bridge holds
 // nothing for them when they have gone.
-func TestManyClients(t *testing.T) {
+func TestManyClients(t *testing.T) { onBothBuses(t, testManyClients) }
+
+func testManyClients(t *testing.T, flags []string) {
 	vm := rig.StartQEMU(t, rig.QEMU{})
-	b := serveQEMU(t, vm, "--audit", "none")
-	first := rig.Root.MustDial(t, b.address)
+	b := serveQEMU(t, vm, append(flags, "--audit", "none")...)
+	first := rig.Self().MustDial(t, b.address)
 	if _, err := qmp(first, "query-status", nil); err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +79,7 @@ func TestManyClients(t *testing.T) {
 
 // useBridge is a client that reads a property and runs a command in turn.
 func useBridge(address string, calls int) error {
-	conn, err := rig.Root.Dial(address)
+	conn, err := rig.Self().Dial(address)
 	if err != nil {
 		return err
 	}
@@ -94,10 +98,12 @@ func useBridge(address string, calls int) error {
 // TestQueueLimit has one sender exceed the calls that may wait for it while QEMU does not
 // answer: those are refused, by name, the others are executed when QEMU goes on, and another
 // sender is served meanwhile.
-func TestQueueLimit(t *testing.T) {
+func TestQueueLimit(t *testing.T) { onBothBuses(t, testQueueLimit) }
+
+func testQueueLimit(t *testing.T, flags []string) {
 	vm := rig.StartQEMU(t, rig.QEMU{})
-	b := serveQEMU(t, vm, "--audit", "none")
-	flooder, other := rig.Root.MustDial(t, b.address), rig.Root.MustDial(t, b.address)
+	b := serveQEMU(t, vm, append(flags, "--audit", "none")...)
+	flooder, other := rig.Self().MustDial(t, b.address), rig.Self().MustDial(t, b.address)
 	get[string](t, flooder, "Status") // the bridge knows it from now on
 	vm.Signal(t, syscall.SIGSTOP)
 	const (

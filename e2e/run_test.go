@@ -18,7 +18,7 @@ func command(args ...string) *exec.Cmd { return exec.Command(program, args...) }
 // runVM starts a machine by run with flags before the -- and args behind smallVM.
 func runVM(t testing.TB, flags []string, args ...string) *bridge {
 	t.Helper()
-	line := append([]string{"run", "--bus-dir", filepath.Join(rig.TempDir(t), "bus")}, flags...)
+	line := append([]string{"run", "--bus-dir", filepath.Join(rig.TempDir(t), "bus"), "--power-down-timeout", "1s"}, flags...)
 	line = append(append(line, "--"), smallVM...)
 	return startBridge(t, append(line, args...)...)
 }
@@ -27,7 +27,7 @@ func runVM(t testing.TB, flags []string, args ...string) *bridge {
 func TestRunEndsWithQEMU(t *testing.T) {
 	rig.Require(t, rig.QEMUProgram())
 	b := runVM(t, nil, "-name", "vm7")
-	conn := rig.Root.MustDial(t, b.address)
+	conn := rig.Self().MustDial(t, b.address)
 	if name := get[string](t, conn, "Name"); name != "vm7" {
 		t.Errorf("Name = %q, want vm7", name)
 	}
@@ -60,8 +60,8 @@ func TestRunStatus(t *testing.T) {
 // QEMU.
 func TestRunTerminated(t *testing.T) {
 	rig.Require(t, rig.QEMUProgram())
-	b := runVM(t, []string{"--power-down-timeout", "1s"})
-	conn := rig.Root.MustDial(t, b.address)
+	b := runVM(t, nil)
+	conn := rig.Self().MustDial(t, b.address)
 	events := watch(t, conn)
 	vm := qemuChild(t, b)
 	b.Signal(t, syscall.SIGTERM)
@@ -71,6 +71,41 @@ func TestRunTerminated(t *testing.T) {
 	}
 	if rig.Alive(vm) {
 		t.Error("QEMU outlived run")
+	}
+}
+
+// TestRunHangingQEMU has SIGTERM end a QEMU that answers nothing.
+func TestRunHangingQEMU(t *testing.T) {
+	rig.Require(t, rig.QEMUProgram())
+	b := runVM(t, nil)
+	vm := qemuChild(t, b)
+	if err := syscall.Kill(vm, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	b.Signal(t, syscall.SIGTERM)
+	if status := b.Wait(t); status != 128+9 {
+		t.Errorf("exit status %d, want 137:\n%s", status, b.Output())
+	}
+}
+
+// TestRunBusDies ends the private bus under run: QEMU is quit, not killed, and the reason
+// is told.
+func TestRunBusDies(t *testing.T) {
+	rig.Require(t, rig.QEMUProgram())
+	b := runVM(t, nil)
+	vm := qemuChild(t, b)
+	for _, pid := range rig.Children(t, b.PID()) {
+		if pid != vm {
+			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if status := b.Wait(t); status != 1 {
+		t.Errorf("exit status %d, want 1", status)
+	}
+	if !strings.Contains(b.Output(), "qmp-dbus-bridge: the bus has gone: ") {
+		t.Errorf("it does not say why it ended:\n%s", b.Output())
 	}
 }
 

@@ -38,9 +38,9 @@ func Start(ctx context.Context, c Config) (*Daemon, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	program, err := exec.LookPath("dbus-daemon")
+	program, err := findProgram()
 	if err != nil {
-		return nil, errors.New("dbus-daemon is not installed: install the package dbus-daemon (Debian, Fedora) or use a bus that is already running")
+		return nil, err
 	}
 	dir, err := openDirectory(c.Dir, c.dirMode())
 	if err != nil {
@@ -55,6 +55,20 @@ func Start(ctx context.Context, c Config) (*Daemon, error) {
 		return nil, errors.Join(err, dir.lock.Close())
 	}
 	return &Daemon{address: c.Address(), dir: dir, process: process, closed: make(chan struct{})}, nil
+}
+
+// Installed is nil if there is a dbus-daemon to start.
+func Installed() error {
+	_, err := findProgram()
+	return err
+}
+
+func findProgram() (string, error) {
+	program, err := exec.LookPath("dbus-daemon")
+	if err != nil {
+		return "", errors.New("dbus-daemon is not installed: install the package dbus-daemon (Debian, Fedora) or use a bus that is already running (--bus)")
+	}
+	return program, nil
 }
 
 // launch writes the configuration and starts the program on it. It leaves no files

@@ -17,9 +17,10 @@ var driverMethods = []string{
 // ownerMethods are besides for those who may own a name.
 var ownerMethods = []string{"RequestName", "ReleaseName"}
 
-// trustedMethods are for the bridge's uid and for root: they tell uid, pid,
-// groups and security label of others, by which the bridge knows its callers
-// and `busctl list` and `busctl status` show them.
+// trustedMethods are for the bridge's uid and for root: they tell uid, pid, groups and
+// security label of others, by which the bridge knows its callers and `busctl
+// list` and `busctl status` show them. The same two, who may do all anyway, may
+// watch the bus with `busctl monitor`.
 var trustedMethods = []string{
 	"GetConnectionCredentials", "GetConnectionUnixUser", "GetConnectionUnixProcessID",
 }
@@ -85,6 +86,7 @@ func (c Config) callerPolicy(d *document, kind string, subject uint32) {
 
 func (c Config) trustedRules(d *document) {
 	d.driver(trustedMethods...)
+	d.allow("send_destination", driverName, "send_interface", driverName+".Monitoring")
 	if c.QEMU != nil {
 		d.allow("send_destination", qemuName, "send_type", "method_call")
 		d.allow("receive_sender", qemuName, "receive_type", "signal")
@@ -113,13 +115,13 @@ func (c Config) qemuPolicy(d *document) {
 	})
 }
 
-// mandatoryPolicy is the last word for all, root too: no monitors, no looking
-// into the daemon, no changes of its environment. It must not deny eavesdropping
+// mandatoryPolicy is the last word for all, root too: no looking into the daemon, no
+// changes of its environment. It must not deny eavesdropping
 // (eavesdrop="true"): as the last rule dbus-daemon takes that for a
 // deny of every receive, and no allow rule above lets a copy through anyway.
 func mandatoryPolicy(d *document) {
 	d.policy("context", "mandatory", func() {
-		for _, name := range []string{"Monitoring", "Debug.Stats", "Verbose"} {
+		for _, name := range []string{"Debug.Stats", "Verbose"} {
 			d.deny("send_destination", driverName, "send_interface", driverName+"."+name)
 		}
 		d.deny("send_destination", driverName, "send_interface", driverName, "send_member", "UpdateActivationEnvironment")

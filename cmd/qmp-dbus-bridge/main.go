@@ -1,8 +1,8 @@
 package main
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -39,7 +39,6 @@ func run(args []string) int {
 		kong.Name("qmp-dbus-bridge"),
 		kong.Description("Shows a QEMU virtual machine as org.qemu.VM1 on a D-Bus of its own."),
 		kong.Vars{"version": version(), "bus_name": bus.DefaultBusName, "object_path": bridge.DefaultObjectPath},
-		kong.UsageOnError(),
 	)
 	if err != nil {
 		return report(err, exitFailed)
@@ -51,15 +50,37 @@ func run(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	parsed.BindTo(ctx, (*context.Context)(nil))
-	var ending *exitError
-	switch err := parsed.Run(); {
-	case err == nil:
-		return 0
-	case errors.As(err, &ending):
-		return ending.status
-	default:
-		return report(err, exitFailed)
+	return conclude(parsed.Run())
+}
+
+// conclude reports what failed and returns the exit status: QEMU's own where it has one.
+func conclude(err error) int {
+	status := 0
+	for _, err := range parts(err) {
+		if ending, ok := err.(*exitError); ok {
+			status = ending.status
+			continue
+		}
+		report(err, exitFailed)
+		status = cmp.Or(status, exitFailed)
 	}
+	return status
+}
+
+// parts takes joined errors apart.
+func parts(err error) []error {
+	if err == nil {
+		return nil
+	}
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return []error{err}
+	}
+	var all []error
+	for _, err := range joined.Unwrap() {
+		all = append(all, parts(err)...)
+	}
+	return all
 }
 
 // report tells what is wrong in one line.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -45,14 +46,14 @@ func startQEMU(line []string, monitor *os.File) (*qemu, error) {
 	return q, nil
 }
 
-// endsWithin waits for the end for so long.
-func (q *qemu) endsWithin(d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
+// endsWithin waits for the end for so long, or until ctx ends.
+func (q *qemu) endsWithin(ctx context.Context, d time.Duration) bool {
+	ctx, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
 	select {
 	case <-q.ended:
 		return true
-	case <-timer.C:
+	case <-ctx.Done():
 		return false
 	}
 }

@@ -3,17 +3,23 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
+	"os/signal"
 	"slices"
+	"syscall"
 	"time"
 
 	"qmp-dbus-bridge/bridge"
+	"qmp-dbus-bridge/bridge/bus"
 	"qmp-dbus-bridge/qmp"
 	"qmp-dbus-bridge/qmp/socket"
 )
 
-// quitTimeout is how long QEMU may take to end after quit; it writes back its caches.
-const quitTimeout = 10 * time.Second
+const (
+	// quitTimeout is how long QEMU may take to end after quit; it writes back its caches.
+	quitTimeout = 10 * time.Second
+	// exitDelay is how long QEMU may take from closing its monitor to its end.
+	exitDelay = 5 * time.Second
+)
 
 // runCommand is `run`: QEMU is ours, and we end with it.
 type runCommand struct {
@@ -31,7 +37,7 @@ func (c *runCommand) AfterApply() error {
 	if len(c.QEMU) == 0 {
 		return errors.New("run: want QEMU's command line behind --")
 	}
-	if slices.Contains(c.QEMU, "-daemonize") {
+	if slices.Contains(c.QEMU, "-daemonize") || slices.Contains(c.QEMU, "--daemonize") {
 		return errors.New("run: -daemonize can't be used: QEMU ends with this command")
 	}
 	return c.check()
@@ -39,6 +45,11 @@ func (c *runCommand) AfterApply() error {
 
 // Run starts QEMU, serves until it ends, and ends with its exit status.
 func (c *runCommand) Run(ctx context.Context) error {
+	if c.Bus == "" { // what can be known before there is a QEMU to end again
+		if err := bus.Installed(); err != nil {
+			return err
+		}
+	}
 	monitor, theirs, err := socket.Pair()
 	if err != nil {
 		return err
@@ -59,51 +70,46 @@ func (c *runCommand) Run(ctx context.Context) error {
 // serve shows QEMU until it ends. Where we can't go on, neither may it: nobody could
 // control it.
 func (c *runCommand) serve(ctx context.Context, s *service, vm *qemu) error {
-	if err := s.open(ctx); err != nil {
-		err = errors.Join(advise(err), s.close())
-		if vm.endsWithin(earlyEnd) { // it told why itself
-			return vm.exit()
+	always := context.Background()
+	if err := s.bridge.Connect(ctx); err != nil {
+		if vm.endsWithin(always, earlyEnd) { // it told why itself
+			return errors.Join(s.close(), vm.exit())
 		}
-		return errors.Join(err, vm.kill())
+		return errors.Join(connectAdvice.to(err), s.close(), vm.kill())
+	}
+	if err := s.join(ctx); err != nil {
+		return errors.Join(err, c.shutDown(s.bridge, vm), s.close())
 	}
 	serving := make(chan error, 1)
-	go func() { serving <- s.bridge.Run(context.WithoutCancel(ctx)) }()
+	go func() { serving <- s.run(always) }()
 	select {
 	case <-ctx.Done():
 		err := c.shutDown(s.bridge, vm)
 		return errors.Join(<-serving, err, s.close(), vm.exit())
-	case err := <-serving:
-		if !vm.endsWithin(quitTimeout) {
-			err = errors.Join(err, vm.kill())
+	case err := <-serving: // QEMU has ended, or the bus
+		if !vm.endsWithin(always, exitDelay) {
+			err = errors.Join(err, c.shutDown(s.bridge, vm))
 		}
 		return errors.Join(err, s.close(), vm.exit())
 	}
 }
 
-// shutDown asks the guest to power down, then QEMU to quit, then ends it.
+// shutDown asks the guest to power down, then QEMU to quit, then ends it. A signal
+// meanwhile goes on to the next step at once. What a step can't do, the next one will.
 func (c *runCommand) shutDown(b *bridge.Bridge, vm *qemu) error {
 	for _, step := range []struct {
 		command string
 		patient time.Duration
 	}{{"system_powerdown", c.PowerDownTimeout}, {"quit", quitTimeout}} {
-		if err := c.ask(b, step.command, step.patient); err != nil {
-			return errors.Join(fmt.Errorf("%s: %w", step.command, err), vm.kill())
-		}
-		if vm.endsWithin(step.patient) {
+		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+		limited, cancel := context.WithTimeout(ctx, step.patient)
+		err := b.Command(limited, step.command)
+		ended := (err == nil || errors.Is(err, qmp.ErrClosed)) && vm.endsWithin(limited, step.patient)
+		cancel()
+		stop()
+		if ended {
 			return nil
 		}
 	}
 	return vm.kill()
-}
-
-// ask runs a command. A QEMU that has gone or does not answer in time is no error: how it
-// ends is seen by its process.
-func (c *runCommand) ask(b *bridge.Bridge, command string, patient time.Duration) error {
-	ctx, cancel := context.WithTimeout(context.Background(), patient)
-	defer cancel()
-	err := b.Command(ctx, command)
-	if errors.Is(err, qmp.ErrClosed) || errors.Is(err, context.DeadlineExceeded) {
-		return nil
-	}
-	return err
 }

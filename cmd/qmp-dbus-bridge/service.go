@@ -1,0 +1,111 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+
+	"qmp-dbus-bridge/bridge"
+	"qmp-dbus-bridge/bridge/access"
+	"qmp-dbus-bridge/bridge/bus"
+	"qmp-dbus-bridge/qmp"
+)
+
+// service is a bridge with all that it stands on.
+type service struct {
+	flags  *sharedFlags
+	log    *slog.Logger
+	audit  *access.Audit
+	bridge *bridge.Bridge
+	daemon *bus.Daemon // nil on an existing bus
+	settle *time.Timer // nil before it is ready
+}
+
+// newService makes a service that dials QEMU so; nothing happens before its bridge connects.
+func newService(flags *sharedFlags, once bool, dial func(context.Context, qmp.Options) (*qmp.Conn, error)) (*service, error) {
+	audit, err := access.OpenAudit(flags.Audit)
+	if err != nil {
+		return nil, fmt.Errorf("--audit: %w", err)
+	}
+	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	return &service{
+		flags: flags, log: log, audit: audit,
+		bridge: bridge.New(bridge.Config{
+			Dial: dial, Once: once, BusName: flags.BusName, ObjectPath: flags.ObjectPath,
+			Version: version(), Audit: audit, Log: log,
+		}),
+	}, nil
+}
+
+// join takes the bridge, which is connected to QEMU, to a bus, and says that the service
+// is ready.
+func (s *service) join(ctx context.Context) error {
+	vm := s.flags.vmName(s.bridge)
+	policy, err := s.flags.authorizer(vm)
+	if err != nil {
+		return err
+	}
+	address, err := s.openBus(ctx, vm)
+	if err != nil {
+		return err
+	}
+	if err := s.bridge.Join(ctx, address, policy); err != nil {
+		return joinAdvice.to(err)
+	}
+	return s.ready(address)
+}
+
+// run serves until ctx, QEMU or the bus ends. If the private bus does, it says why.
+func (s *service) run(ctx context.Context) error {
+	err := s.bridge.Run(ctx)
+	if err != nil && s.daemon != nil {
+		err = errors.Join(err, s.daemon.Err())
+	}
+	return err
+}
+
+// openBus finds the bus to serve on, or starts one.
+func (s *service) openBus(ctx context.Context, vm string) (address string, err error) {
+	if s.flags.Bus != "" {
+		return existingBus(s.flags.Bus)
+	}
+	config, err := s.flags.privateBus(vm, s.log)
+	if err != nil {
+		return "", err
+	}
+	if s.daemon, err = bus.Start(ctx, config); err != nil {
+		return "", err
+	}
+	return s.daemon.Address(), nil
+}
+
+// ready tells whoever started the service where it is.
+func (s *service) ready(address string) error {
+	if _, err := fmt.Printf("bus=%s\n", address); err != nil {
+		return err
+	}
+	_, err := daemon.SdNotify(false, daemon.SdNotifyReady)
+	s.settle = time.AfterFunc(settleTime, func() {
+		if err := releaseMemory(); err != nil {
+			s.log.Warn("memory of the start was not given back", "error", err)
+		}
+	})
+	return err
+}
+
+// close ends all that was begun, the bus last.
+func (s *service) close() error {
+	if s.settle != nil {
+		s.settle.Stop()
+	}
+	errs := []error{s.bridge.Close()}
+	if s.daemon != nil {
+		errs = append(errs, s.daemon.Close())
+	}
+	return errors.Join(append(errs, s.audit.Close())...)
+}
