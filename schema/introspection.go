@@ -2,6 +2,7 @@ package schema
 
 import (
 	"fmt"
+	"strings"
 
 	"qmp-dbus-bridge/schema/wire"
 )
@@ -97,11 +98,11 @@ func (m Method) OutSignature() string { return signature(m.Out) }
 func (s Signal) Signature() string { return signature(s.Args) }
 
 func signature(args []Arg) string {
-	var s string
+	var s strings.Builder
 	for _, a := range args {
-		s += a.Type
+		s.WriteString(a.Type)
 	}
-	return s
+	return s.String()
 }
 
 // Validate returns what keeps the table from being a D-Bus interface: a name,

@@ -66,7 +66,7 @@ func Children(t testing.TB, pid int) []int {
 		if err != nil {
 			continue // the thread has ended
 		}
-		for _, f := range strings.Fields(string(text)) {
+		for f := range strings.FieldsSeq(string(text)) {
 			child, _ := strconv.Atoi(f)
 			pids = append(pids, child)
 		}
