@@ -2,6 +2,7 @@ package bridge_test
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -152,14 +153,20 @@ func TestRunEnds(t *testing.T) {
 		if err := w.bridge.Run(ctx); err != nil {
 			t.Errorf("Run: %v, want nil", err)
 		}
-		if err := w.bridge.Command(context.Background(), "query-name"); err == nil {
-			t.Error("Command: no error after the end")
+		if err := w.bridge.Command(context.Background(), "query-name"); err != nil {
+			t.Errorf("Command after Run, before Close: %v", err)
+		}
+		if err := w.bridge.Close(); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+		if err := w.bridge.Command(context.Background(), "query-name"); !errors.Is(err, qmp.ErrClosed) {
+			t.Errorf("Command after Close: %v, want qmp.ErrClosed", err)
 		}
 	})
 	t.Run("bus", func(t *testing.T) {
 		w := serve(t, newMachine(t, nil))
 		w.bus.Stop()
-		if err := wait(t, w.ended); err == nil || !strings.HasPrefix(err.Error(), "bus: ") {
+		if err := wait(t, w.ended); err == nil || !strings.HasPrefix(err.Error(), "the bus has gone: ") {
 			t.Errorf("Run: %v, want that the bus has gone", err)
 		}
 	})
