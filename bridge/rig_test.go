@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -160,7 +161,8 @@ type record struct {
 	UID                                      *uint32
 }
 
-// records waits until the audit has n lines at least and returns all.
+// records waits until the audit has n lines at least and returns all, in the order of the calls:
+// they are written in that of the ends.
 func (w *world) records(n int) []record {
 	w.tb.Helper()
 	var lines []string
@@ -172,8 +174,10 @@ func (w *world) records(n int) []record {
 		lines = strings.SplitAfter(string(text), "\n")
 		return len(lines) > n
 	})
+	lines = lines[:len(lines)-1]
+	slices.Sort(lines) // each begins with its time
 	var list []record
-	for _, line := range lines[:len(lines)-1] {
+	for _, line := range lines {
 		var r record
 		if err := json.Unmarshal([]byte(line), &r); err != nil {
 			w.tb.Fatalf("audit: %q: %v", line, err)
