@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -86,13 +87,17 @@ func TestListener(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	time.AfterFunc(20*time.Millisecond, func() { first.Close() })
+	var closing atomic.Bool
+	time.AfterFunc(20*time.Millisecond, func() {
+		closing.Store(true)
+		first.Close()
+	})
 	second, err := qmp.Dial(ctx, qmp.Address(l.Path), qmp.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer second.Close()
-	if first.Err() == nil {
+	if !closing.Load() {
 		t.Error("the second was greeted while the first was there")
 	}
 	l.Client().Event("STOP", `{}`)
