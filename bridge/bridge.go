@@ -50,10 +50,11 @@ type Bridge struct {
 	mirror        *mirror
 	slots         *slots
 	subscriptions *subscriptions
-	known         atomic.Pointer[schema.Catalogue] // of the QEMU connected last
-	reached       atomic.Pointer[qmp.Conn]         // nil while there is none
-	losses        *losses                          // of signals
-	texts         uint64                           // events sent as JSON; of the QMP reader alone
+	known         atomic.Pointer[commands] // of the QEMU connected last
+	misfits       atomic.Uint64            // values that its schema does not have
+	reached       atomic.Pointer[qmp.Conn] // nil while there is none
+	losses        *losses                  // of signals
+	texts         uint64                   // events sent as JSON; of the QMP reader alone
 
 	seat   atomic.Pointer[endpoint.Conn] // nil before Join
 	driver *dbus.Conn                    // for calls to the bus itself
@@ -70,13 +71,13 @@ func New(config Config) *Bridge {
 		objects: objects{}, subscriptions: newSubscriptions(),
 	}
 	b.paths.vm, b.paths.qmp = config.ObjectPath, config.ObjectPath+"/QMP"
-	b.known.Store(new(schema.Catalogue))
+	b.known.Store(newCommands("", new(schema.Table)))
 	b.slots = newSlots(func(sender string) { b.wake(sender) })
 	b.vm = vmInterface(config.Version)
 	b.losses = &losses{announce: b.announceLost}
 	b.mirror = newMirror(b.log, func(before, now *state) error { return b.publish(b.paths.vm, b.vm, before, now) })
 	b.objects.add(b.paths.vm, b.vm, objectManagerInterface())
-	b.objects.add(b.paths.qmp, qmpInterface(), eventsInterface(b.catalogue))
+	b.objects.add(b.paths.qmp, qmpInterface(b.commands), eventsInterface(b.commands))
 	return b
 }
 
@@ -122,7 +123,8 @@ func dialDriver(ctx context.Context, address string) (*dbus.Conn, error) {
 		return nil, err
 	}
 	silent := context.AfterFunc(ctx, func() { stream.Close() }) // godbus's handshake knows no time limit
-	conn, err := dbus.NewConn(struct{ io.ReadWriteCloser }{stream}, dbus.WithContext(context.WithoutCancel(ctx)))
+	conn, err := dbus.NewConn(struct{ io.ReadWriteCloser }{stream},
+		dbus.WithContext(context.WithoutCancel(ctx)), dbus.WithIncomingInterceptor(onlyDriver))
 	if err != nil {
 		return nil, errors.Join(err, stream.Close())
 	}
@@ -137,6 +139,16 @@ func dialDriver(ctx context.Context, address string) (*dbus.Conn, error) {
 		return nil, err
 	}
 	return conn, nil
+}
+
+// onlyDriver makes godbus pass over every message that is not from the bus itself. It would
+// take a reply by its serial alone, whoever sent it: on a bus that lets unrequested
+// replies pass, another client could tell who our callers are. The bus sets the sender.
+func onlyDriver(m *dbus.Message) {
+	const driver = "org.freedesktop.DBus"
+	if sender, ok := m.Headers[dbus.FieldSender].Value().(string); !ok || sender != driver {
+		m.Type = 0 // no type that the specification has
+	}
 }
 
 // Run serves calls, and reconnects to QEMU when it has gone, until ctx ends (nil), the only
@@ -189,11 +201,20 @@ func (b *Bridge) Close() error {
 // monitor returns the connection to QEMU, or nil.
 func (b *Bridge) monitor() *qmp.Conn { return b.reached.Load() }
 
-// catalogue returns the commands and events of the QEMU that was connected last.
-func (b *Bridge) catalogue() *schema.Catalogue { return b.known.Load() }
+// commands returns those of the QEMU that was connected last.
+func (b *Bridge) commands() *commands { return b.known.Load() }
 
 // wake lets a sender's waiting call try again.
 func (b *Bridge) wake(sender string) { b.seat.Load().Wake(sender) }
+
+// Introspection is the introspection data of the object at path, or nil where none is.
+func (b *Bridge) Introspection(path string) []byte {
+	o := b.objects[path]
+	if o == nil {
+		return nil
+	}
+	return schema.AppendXML(nil, o.node())
+}
 
 // forget lets go of all that is held for a caller that has left the bus.
 func (b *Bridge) forget(sender string) {

@@ -16,6 +16,7 @@ const (
 	errFailed           = "org.freedesktop.DBus.Error.Failed"
 	errInvalidArgs      = "org.freedesktop.DBus.Error.InvalidArgs"
 	errLimits           = "org.freedesktop.DBus.Error.LimitsExceeded"
+	errNotSupported     = "org.freedesktop.DBus.Error.NotSupported"
 	errPropertyReadOnly = "org.freedesktop.DBus.Error.PropertyReadOnly"
 	errUnknownInterface = "org.freedesktop.DBus.Error.UnknownInterface"
 	errUnknownMethod    = "org.freedesktop.DBus.Error.UnknownMethod"
@@ -57,6 +58,8 @@ func failureOf(err error) *failure {
 		return &failure{errDisconnected, dbusText(err.Error())}
 	case errors.Is(err, wire.ErrLimit), errors.Is(err, qmp.ErrFull):
 		return &failure{errLimits, dbusText(err.Error())}
+	case errors.Is(err, schema.ErrNotSupported):
+		return &failure{errNotSupported, dbusText(err.Error())}
 	case errors.As(err, &argument):
 		return &failure{errInvalidArgs, dbusText(argument.Error())}
 	default:
@@ -70,6 +73,18 @@ func errorClass(class string) string {
 		return class
 	}
 	return qmpClassGeneric
+}
+
+// maxShown bounds what a property shows of QEMU's words, in bytes. A name given to QEMU is a
+// few; the longest RunState has 14.
+const maxShown = 255
+
+// shown makes a string of QEMU's fit for a property.
+func shown(s string) string {
+	if len(s) > maxShown {
+		s = s[:maxShown]
+	}
+	return dbusText(s)
 }
 
 // dbusText makes a string fit for D-Bus: what QEMU says may hold anything.

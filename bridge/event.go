@@ -8,7 +8,6 @@ import (
 	"qmp-dbus-bridge/bridge/access"
 	"qmp-dbus-bridge/bridge/endpoint"
 	"qmp-dbus-bridge/qmp"
-	"qmp-dbus-bridge/schema"
 	"qmp-dbus-bridge/schema/wire"
 )
 
@@ -38,7 +37,11 @@ func (b *Bridge) emitEvent(ev qmp.Event) {
 // signalEvent sends one event to one destination, or to all where that is empty.
 func (b *Bridge) signalEvent(destination string, ev qmp.Event) {
 	b.losses.tell()
-	err := b.eventSignal(destination, ev, func(e *wire.Encoder) error { return schema.EncodeDict(e, ev.Data) })
+	err := b.eventSignal(destination, ev, func(e *wire.Encoder) error {
+		misfits, err := b.commands().EncodeEvent(e, ev.Name, ev.Data)
+		b.noteMisfits(misfits)
+		return err
+	})
 	if err != nil && !errors.Is(err, endpoint.ErrFull) && !errors.Is(err, net.ErrClosed) {
 		// D-Bus can't carry the data, say, nested too deep.
 		if b.texts++; bits.OnesCount64(b.texts) == 1 { // QEMU must not be able to flood the log
@@ -52,7 +55,7 @@ func (b *Bridge) signalEvent(destination string, ev qmp.Event) {
 }
 
 func (b *Bridge) eventSignal(destination string, ev qmp.Event, data func(*wire.Encoder) error) error {
-	member, _ := b.catalogue().EventSignal(ev.Name)
+	member, _ := b.commands().EventSignal(ev.Name)
 	signature, other := eventSignature, member == ""
 	if other {
 		member, signature = memberOther, "s"+eventSignature

@@ -61,7 +61,7 @@ func TestHostileStatus(t *testing.T) {
 func TestHostileNames(t *testing.T) {
 	names := []string{
 		"a\nb", "\x1b[31m", "<&\"'>", "\x01\x02", "\uFFFE", "", "1", "Lost", "Other", "x\x00y",
-		strings.Repeat("X", 10_000), strings.Repeat("Ä", 300), "stop", "STOP", "St-Op",
+		strings.Repeat("X", 512), strings.Repeat("Ä", 256), "stop", "STOP", "St-Op",
 	}
 	m := newMachine(t, map[string]string{
 		"query-name":       "{\"name\": \"line 1\\nline\xff2\\u0000\x7f\"}",
@@ -73,8 +73,8 @@ func TestHostileNames(t *testing.T) {
 	if name, want := get[string](c, "Name"), "line 1\nline\uFFFD2\uFFFD\x7f"; name != want {
 		t.Errorf("Name = %q, want %q", name, want)
 	}
-	if target := get[string](c, "Target"); target != longText {
-		t.Errorf("Target = %.40q", target)
+	if target := get[string](c, "Target"); target != longText[:255] {
+		t.Errorf("Target = %.40q, %d bytes", target, len(target))
 	}
 	if status, want := get[string](c, "Status"), "\x1b\uFFFD\uFFFD"; status != want {
 		t.Errorf("Status = %q, want %q", status, want)

@@ -19,6 +19,7 @@ var mayImport = map[string][]string{
 	"qmp/socket":          {},
 	"qmp/qmptest":         {"qmp/socket"},
 	"schema":              {"schema/wire"},
+	"schema/freeze":       {},
 	"schema/wire":         {},
 	"e2e":                 {},
 	"e2e/rig":             {},

@@ -71,7 +71,7 @@ func newMachine(tb testing.TB, answers map[string]string) *machine {
 			"query-uuid":   `{"UUID": "6ba7b810-9dad-11d1-80b4-00c04fd430c8"}`,
 			"query-target": `{"arch": "x86_64"}`,
 			"query-status": running,
-			"query-qmp-schema": schemaOf(tb, []string{"query-name", "stop", "quit", "blockdev-add"},
+			"query-qmp-schema": schemaOf(tb, []string{"query-name", "stop", "quit", "blockdev-add", "custom"},
 				[]string{"STOP", "RESUME", "RESET", "VNC_CONNECTED", "BLOCK_IO_ERROR"}),
 		},
 	}

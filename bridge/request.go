@@ -7,6 +7,7 @@ import (
 	"qmp-dbus-bridge/bridge/access"
 	"qmp-dbus-bridge/bridge/endpoint"
 	"qmp-dbus-bridge/qmp"
+	"qmp-dbus-bridge/schema"
 	"qmp-dbus-bridge/schema/wire"
 )
 
@@ -22,7 +23,9 @@ type request struct {
 
 	action   access.Action   // what run will do, once parse knows
 	decision access.Decision // the zero value is a refusal
+	plan     *schema.Command // of the command that is forwarded, if QEMU has it
 	command  qmp.Command     // of a method that forwards one
+	slot     bool            // one of bridge.slots is taken
 	subject  any             // what parse found in the arguments for run
 }
 
@@ -48,11 +51,26 @@ func (b *Bridge) Handle(call *endpoint.Call) endpoint.Verdict {
 		r.explain(err)
 		return endpoint.Accepted
 	}
-	if r.method.forwards && !b.slots.take(call.Sender) {
-		return endpoint.Later
+	if r.needsSlot() {
+		if !b.slots.take(call.Sender) {
+			return endpoint.Later
+		}
+		r.slot = true
 	}
 	r.execute()
 	return endpoint.Accepted
+}
+
+// needsSlot tells whether the request executes a command in turn with the others. Those that
+// QEMU executes out of band are there for when it is stuck.
+func (r *request) needsSlot() bool {
+	if !r.method.forwards {
+		return false
+	}
+	if r.method.plan != nil {
+		r.plan = r.method.plan(r)
+	}
+	return r.plan == nil || !r.plan.OutOfBand()
 }
 
 // explain answers a call of what is not there with the reason. What there is may be told
@@ -121,10 +139,17 @@ func (r *request) reply(signature string, fill func(*wire.Encoder) error) {
 // replyFailure names the way out for results that D-Bus can't carry.
 func (r *request) replyFailure(err error) *failure {
 	if errors.Is(err, wire.ErrLimit) {
-		return failuref(errReplyLimits, "the result of %s does not fit into a D-Bus message (%v); CallJson gives up to 64 MiB as a string",
-			r.action, err)
+		return failuref(errReplyLimits, "the result of %s does not fit into a D-Bus message (%v)%s", r.action, err, r.wayOut())
 	}
 	return failuref(errProtocol, "the result of %s: %s", r.action, dbusText(err.Error()))
+}
+
+// wayOut names what may still give a result that is nested too deep or is too large.
+func (r *request) wayOut() string {
+	if r.method.Name == memberCallJSON {
+		return ""
+	}
+	return "; CallJson gives it as a string"
 }
 
 // fail ends a request with an error.
@@ -156,7 +181,8 @@ func (r *request) record(result string) access.Record {
 }
 
 func (r *request) release() {
-	if r.method != nil && r.method.forwards {
+	if r.slot {
+		r.slot = false
 		r.bridge.slots.free(r.Sender)
 	}
 }

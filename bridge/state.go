@@ -144,7 +144,7 @@ func (m *mirror) answered(reply qmp.Reply) {
 			s.name, s.uuid, s.version, s.target = id.name, id.uuid, id.version, id.target
 			s.connected = true
 		}
-		s.status, s.running = dbusText(status.Status), status.Running
+		s.status, s.running = shown(status.Status), status.Running
 	})
 	m.arrived = nil
 }
@@ -155,8 +155,12 @@ type runStatus struct {
 	Running bool   `json:"running"`
 }
 
-// readStatus reads what query-status returned: with an error, nothing.
+// readStatus reads what query-status returned: with an error, nothing. A qemu-storage-daemon
+// has no such command, and no status.
 func readStatus(reply qmp.Reply) (runStatus, error) {
+	if isUnknownCommand(reply.Err) {
+		return runStatus{}, nil
+	}
 	if reply.Err != nil {
 		return runStatus{}, reply.Err
 	}

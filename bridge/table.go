@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -21,16 +22,22 @@ type iface struct {
 	table      schema.Interface // all but what the fields below hold
 	methods    []method
 	properties []property
-	signals    func() []schema.Signal // those that depend on the QEMU; may be nil
+
+	// Those that depend on the QEMU, where there are any; may be nil.
+	signals     func() []schema.Signal
+	moreMethods func() map[string]*method
 }
 
 // method is how a method runs.
 type method struct {
 	schema.Method
-	in string // the signature of its arguments
+	in      string // the signature of its arguments
+	anyForm bool   // parse takes other signatures too
 
 	// action is what is decided before run, unless parse sets another.
 	action access.Action
+	// plan finds the command that a call of the method is, if QEMU has it; may be nil.
+	plan func(*request) *schema.Command
 	// parse reads the arguments, once they have the right signature; may be nil.
 	parse func(*request) error
 	// forwards: run executes QMP commands, so the request takes a slot.
@@ -54,6 +61,9 @@ func (i *iface) find(member string) *method {
 			return &i.methods[m]
 		}
 	}
+	if i.moreMethods != nil {
+		return i.moreMethods()[member]
+	}
 	return nil
 }
 
@@ -65,6 +75,12 @@ func (i *iface) describe() schema.Interface {
 	}
 	for _, p := range i.properties {
 		d.Properties = append(d.Properties, p.Property)
+	}
+	if i.moreMethods != nil {
+		more := i.moreMethods()
+		for _, name := range slices.Sorted(maps.Keys(more)) {
+			d.Methods = append(d.Methods, more[name].Method)
+		}
 	}
 	if i.signals != nil {
 		d.Signals = append(slices.Clip(d.Signals), i.signals()...)
@@ -143,7 +159,7 @@ func (r *request) resolve() error {
 	if m == nil {
 		return failuref(errUnknownMethod, "%s has no method %s", r.Interface, r.Member)
 	}
-	if r.Signature != m.in {
+	if r.Signature != m.in && !m.anyForm {
 		return failuref(errInvalidArgs, "%s.%s: expected arguments %q, got %q", r.Interface, r.Member, m.in, r.Signature)
 	}
 	r.method = m

@@ -94,7 +94,7 @@ func canExecute(r *request) {
 func listCommands(r *request) {
 	r.reply("as", func(e *wire.Encoder) error {
 		e.OpenArray("s")
-		for _, name := range r.bridge.catalogue().Commands() {
+		for _, name := range r.bridge.commands().Commands() {
 			if r.bridge.policy.Decide(r.caller, access.Command(name)).Allowed() {
 				e.String(name)
 			}

@@ -31,14 +31,14 @@ func (a *arguments) value() {
 		if a.decoder.Type()[1] == '{' {
 			a.dict()
 		} else {
-			a.list()
+			a.list(nil)
 		}
 	case '(':
-		a.list()
+		a.list(nil)
 	case 's', 'o':
 		a.text()
 	case 'b':
-		a.json = strconv.AppendBool(a.json, a.decoder.Bool())
+		a.boolean()
 	case 'g':
 		a.null()
 	case 'd':
@@ -80,6 +80,10 @@ func (a *arguments) integer(kind byte) {
 	}
 }
 
+func (a *arguments) boolean() {
+	a.json = strconv.AppendBool(a.json, a.decoder.Bool())
+}
+
 func (a *arguments) double() {
 	f := a.decoder.Double()
 	if math.IsNaN(f) || math.IsInf(f, 0) {
@@ -107,15 +111,15 @@ func (a *arguments) quote(s []byte) {
 	a.json, _ = jsontext.AppendQuote(a.json, s) // the decoder has checked that it is UTF-8
 }
 
-// list writes an array or a struct.
-func (a *arguments) list() {
+// list writes an array or a struct, its elements of type t.
+func (a *arguments) list(t *qtype) {
 	a.decoder.Enter()
 	a.json = append(a.json, '[')
 	for i := 0; a.decoder.More(); i++ {
 		if i > 0 {
 			a.json = append(a.json, ',')
 		}
-		a.value()
+		a.typed(t)
 		if a.failed() {
 			a.place.inElement(i)
 			return
@@ -139,7 +143,7 @@ func (a *arguments) dict() {
 		if len(a.keys) > start {
 			a.json = append(a.json, ',')
 		}
-		a.member()
+		a.anyMember()
 		if a.failed() {
 			return
 		}
@@ -151,8 +155,8 @@ func (a *arguments) dict() {
 	a.decoder.Exit()
 }
 
-// member writes one entry of a dictionary and adds its key to keys.
-func (a *arguments) member() {
+// anyMember writes one entry of a dictionary and adds its key to keys.
+func (a *arguments) anyMember() {
 	a.decoder.Enter()
 	key := a.decoder.Bytes()
 	a.keys = append(a.keys, key)

@@ -16,9 +16,12 @@ const (
 	maxNesting   = 1024 - 8       // objects and arrays inside each other
 )
 
-// keepKeys is how many keys' room is kept for the next call. All of it is cleared
-// each time, so that it does not keep a body alive.
-const keepKeys = 256
+// How much room is kept for the next call. That of the keys is cleared each time,
+// so that it does not keep a body alive.
+const (
+	keepKeys = 256
+	keepSeen = 32 * maxMembers
+)
 
 // AppendValue appends the D-Bus value at the decoder to dst as compact JSON,
 // by the table of the package comment. root, the command's name, begins the
@@ -40,14 +43,10 @@ func AppendObject(dst []byte, d *wire.Decoder, root string) ([]byte, error) {
 }
 
 func appendArguments(dst []byte, d *wire.Decoder, root string, write func(*arguments)) ([]byte, error) {
-	a := argumentsPool.Get().(*arguments)
+	a := newArguments(dst, d)
 	defer a.release()
-	a.json, a.start, a.decoder = dst, len(dst), d
 	write(a)
-	if err := a.result(root); err != nil {
-		return dst, err
-	}
-	return a.json, nil
+	return a.finish(root)
 }
 
 // arguments writes what a caller sent as JSON. Errors are sticky: after the
@@ -57,21 +56,38 @@ type arguments struct {
 	start   int // where the arguments start in json
 	decoder *wire.Decoder
 	keys    [][]byte // of the dictionaries around the decoder's place
+	seen    []given  // of the members of the objects around it
 	tokens  int      // at most so many tokens have been written
 	fault   string   // what is wrong with the value at place
 	limit   string   // which limit was passed
 	place   place
+
+	scout, tried wire.Decoder // look ahead of decoder
 }
 
 var argumentsPool = sync.Pool{New: func() any { return new(arguments) }}
 
+func newArguments(dst []byte, d *wire.Decoder) *arguments {
+	a := argumentsPool.Get().(*arguments)
+	a.json, a.start, a.decoder = dst, len(dst), d
+	return a
+}
+
 func (a *arguments) release() {
-	if cap(a.keys) > keepKeys {
+	if cap(a.keys) > keepKeys || cap(a.seen) > keepSeen {
 		return
 	}
 	clear(a.keys[:cap(a.keys)])
-	*a = arguments{keys: a.keys[:0]}
+	*a = arguments{keys: a.keys[:0], seen: a.seen[:0]}
 	argumentsPool.Put(a)
+}
+
+// finish returns what has been written, or what was before if anything went wrong.
+func (a *arguments) finish(root string) ([]byte, error) {
+	if err := a.result(root); err != nil {
+		return a.json[:a.start], err
+	}
+	return a.json, nil
 }
 
 // result returns the first thing that went wrong.

@@ -68,7 +68,7 @@ func encodeTypedDict(t *testing.T, e *wire.Encoder, sig string, data json.RawMes
 }
 
 // encodeWord writes a basic value as busctl takes it on its command line.
-func encodeWord(t *testing.T, e *wire.Encoder, code byte, word string) {
+func encodeWord(t testing.TB, e *wire.Encoder, code byte, word string) {
 	t.Helper()
 	switch code {
 	case 's':
@@ -118,7 +118,7 @@ func parseSigned(word string, bits int) (int64, error) { return strconv.ParseInt
 
 func parseUnsigned(word string, bits int) (uint64, error) { return strconv.ParseUint(word, 10, bits) }
 
-func parse[T any](t *testing.T, word string, as func(string, int) (T, error)) T {
+func parse[T any](t testing.TB, word string, as func(string, int) (T, error)) T {
 	t.Helper()
 	v, err := as(word, 64)
 	if err != nil {
@@ -129,7 +129,7 @@ func parse[T any](t *testing.T, word string, as func(string, int) (T, error)) T 
 
 // encodeWords writes one value of the complete type sig from the words of a
 // busctl command line and returns the words after it.
-func encodeWords(t *testing.T, e *wire.Encoder, sig string, words []string) []string {
+func encodeWords(t testing.TB, e *wire.Encoder, sig string, words []string) []string {
 	t.Helper()
 	word := words[0]
 	switch sig[0] {

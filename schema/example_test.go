@@ -3,6 +3,7 @@ package schema_test
 import (
 	"encoding/binary"
 	"fmt"
+	"os"
 
 	"qmp-dbus-bridge/schema"
 	"qmp-dbus-bridge/schema/wire"
@@ -32,6 +33,31 @@ func Example() {
 	// Output:
 	// {"size":1048576} <nil>
 	// 36 bytes <nil>
+}
+
+// A method has arguments of its own; what is wrong with them is said with its place.
+func ExampleCommand() {
+	text, err := os.ReadFile("testdata/schemas/qmp-schema-10.0.2-x86_64.json")
+	if err != nil {
+		panic(err)
+	}
+	table, err := schema.ParseTable(text)
+	if err != nil {
+		panic(err)
+	}
+	command := table.Method("BlockResize")
+	fmt.Println(command.Name(), command.InSignature())
+
+	var call wire.Encoder
+	call.Reset()
+	call.String("128M")
+	d := wire.NewDecoder(binary.LittleEndian, "s", call.Bytes(), 0)
+	_, err = command.AppendArguments(nil, &d, "s")
+	fmt.Println(err)
+
+	// Output:
+	// block_resize xa{sv}
+	// block_resize.size: expected int, got string
 }
 
 func ExampleCanonical() {

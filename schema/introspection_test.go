@@ -73,7 +73,7 @@ func TestAppendXML(t *testing.T) {
 }
 
 func TestAppendXMLEvents(t *testing.T) {
-	c := parseCatalogue(t, string(readFile(t, "testdata/schemas/qmp-schema-10.0.2-x86_64.json")))
+	c := parseTable(t, string(readFile(t, "testdata/schemas/qmp-schema-10.0.2-x86_64.json")))
 	events := schema.Interface{Name: "org.qemu.VM1.QMP.Events", Signals: c.Signals()}
 	if err := events.Validate(); err != nil {
 		t.Error(err)

@@ -72,7 +72,11 @@ func (d *document) sorted(i int) (names []int, mark int) {
 	for name := range d.names(i) {
 		d.order = append(d.order, name)
 	}
-	names = d.order[mark:]
+	return d.sortNames(d.order[mark:]), mark
+}
+
+// sortNames sorts names as sorted does, in place.
+func (d *document) sortNames(names []int) []int {
 	slices.SortFunc(names, func(a, b int) int {
 		if c := bytes.Compare(d.bytes(a), d.bytes(b)); c != 0 {
 			return c
@@ -81,7 +85,7 @@ func (d *document) sorted(i int) (names []int, mark int) {
 	})
 	return slices.CompactFunc(names, func(a, b int) bool {
 		return bytes.Equal(d.bytes(a), d.bytes(b))
-	}), mark
+	})
 }
 
 func (d *document) unsort(mark int) { d.order = d.order[:mark] }

@@ -21,7 +21,7 @@ func EncodeVariant(e *wire.Encoder, json []byte) error {
 		return err
 	}
 	defer d.release()
-	(&result{d, e}).variant(0)
+	(&result{document: d, encoder: e}).variant(0)
 	return e.Err()
 }
 
@@ -39,7 +39,7 @@ func EncodeDict(e *wire.Encoder, json []byte) error {
 	if d.kind(0) != jsontext.KindBeginObject {
 		return errors.New("JSON value is not an object")
 	}
-	(&result{d, e}).dict(0)
+	(&result{document: d, encoder: e}).dict(0)
 	return e.Err()
 }
 
@@ -48,6 +48,8 @@ func EncodeDict(e *wire.Encoder, json []byte) error {
 type result struct {
 	document *document
 	encoder  *wire.Encoder
+	root     string // the command or event
+	misfits  Misfits
 }
 
 // variant writes the value at i as a variant of the type that it shows.

@@ -6,9 +6,9 @@ var eventArgs = []Arg{{Name: "data", Type: "a{sv}"}, {Name: "timestamp_us", Type
 
 // Signals describes the events as signals: every event that has a member, then
 // Other for those that have none, then Lost.
-func (c *Catalogue) Signals() []Signal {
-	signals := make([]Signal, 0, len(c.events)+2)
-	for _, e := range c.events {
+func (t *Table) Signals() []Signal {
+	signals := make([]Signal, 0, len(t.events)+2)
+	for _, e := range t.events {
 		if e.member != "" {
 			signals = append(signals, e.signal())
 		}
@@ -25,11 +25,6 @@ func (e event) signal() Signal {
 		Args:        eventArgs,
 		Annotations: []Annotation{{AnnotationEvent, e.name}},
 	}
-	if e.deprecated {
-		s.Annotations = append(s.Annotations, Annotation{AnnotationDeprecated, "true"})
-	}
-	if e.unstable {
-		s.Annotations = append(s.Annotations, Annotation{AnnotationUnstable, "true"})
-	}
+	s.Annotations = append(s.Annotations, marks(e.deprecated, e.unstable)...)
 	return s
 }

@@ -9,7 +9,7 @@ import (
 	"qmp-dbus-bridge/schema/wire"
 )
 
-func TestParseCatalogue(t *testing.T) {
+func TestParseTable(t *testing.T) {
 	for _, test := range []struct {
 		file             string
 		commands, events int
@@ -18,7 +18,7 @@ func TestParseCatalogue(t *testing.T) {
 		{"qmp-schema-10.0.2-x86_64.json", 233, 55},
 		{"qmp-schema-7.2.22-storage-daemon.json", 74, 13},
 	} {
-		c := parseCatalogue(t, string(readFile(t, filepath.Join("testdata/schemas", test.file))))
+		c := parseTable(t, string(readFile(t, filepath.Join("testdata/schemas", test.file))))
 		commands, events := c.Commands(), c.Events()
 		if len(commands) != test.commands || len(events) != test.events {
 			t.Errorf("%s: %d commands, %d events, want %d, %d", test.file, len(commands), len(events), test.commands, test.events)
@@ -37,7 +37,7 @@ func TestParseCatalogue(t *testing.T) {
 }
 
 // checkMembers checks that every name of a real QEMU has a member of its own.
-func checkMembers(t *testing.T, c *schema.Catalogue) {
+func checkMembers(t *testing.T, c *schema.Table) {
 	t.Helper()
 	members := make(map[string]string)
 	for _, event := range c.Events() {
@@ -57,9 +57,9 @@ func checkMembers(t *testing.T, c *schema.Catalogue) {
 	}
 }
 
-func parseCatalogue(t *testing.T, json string) *schema.Catalogue {
+func parseTable(t testing.TB, json string) *schema.Table {
 	t.Helper()
-	c, err := schema.ParseCatalogue([]byte(json))
+	c, err := schema.ParseTable([]byte(json))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,12 +67,12 @@ func parseCatalogue(t *testing.T, json string) *schema.Catalogue {
 }
 
 func TestEventSignal(t *testing.T) {
-	c := parseCatalogue(t, `[
+	c := parseTable(t, `[
 		{"meta-type":"event","name":"B_C"}, {"meta-type":"event","name":"B-C"},
 		{"meta-type":"event","name":"OTHER"}, {"meta-type":"event","name":"LOST"},
 		{"meta-type":"event","name":"FINE"}, {"meta-type":"event","name":"FINE"},
 		{"meta-type":"command","name":"stop"}, {"meta-type":"event","name":"STOP"},
-		{"meta-type":"object","members":[]}, {"meta-type":"new","x":{"name":7}}]`)
+		{"meta-type":"object","name":"0","members":[]}, {"meta-type":"new","name":"1","x":{"name":7}}]`)
 	for event, want := range map[string]string{
 		"FINE": "Fine", "STOP": "Stop", "B-C": "BC",
 		"B_C": "", "OTHER": "", "LOST": "", "UNKNOWN": "", "": "",
@@ -84,18 +84,18 @@ func TestEventSignal(t *testing.T) {
 	if got := c.Events(); len(got) != 6 {
 		t.Errorf("events %q, want 6", got)
 	}
-	if got, found := new(schema.Catalogue).EventSignal("STOP"); found {
+	if got, found := new(schema.Table).EventSignal("STOP"); found {
 		t.Errorf("an empty catalogue has %q", got)
 	}
 }
 
-func TestParseCatalogueErrors(t *testing.T) {
+func TestParseTableErrors(t *testing.T) {
 	for _, json := range []string{
 		``, `{}`, `null`, `[`, `[1]`, `[[]]`, `[{}]`, `[{"meta-type":1}]`,
 		`[{"meta-type":"command"}]`, `[{"meta-type":"event","name":null}]`, `[] []`,
 	} {
-		if _, err := schema.ParseCatalogue([]byte(json)); err == nil {
-			t.Errorf("ParseCatalogue(%s) accepts", json)
+		if _, err := schema.ParseTable([]byte(json)); err == nil {
+			t.Errorf("ParseTable(%s) accepts", json)
 		}
 	}
 }

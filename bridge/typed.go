@@ -1,0 +1,82 @@
+package bridge
+
+import (
+	"cmp"
+	"errors"
+
+	"qmp-dbus-bridge/bridge/access"
+	"qmp-dbus-bridge/qmp"
+	"qmp-dbus-bridge/schema"
+	"qmp-dbus-bridge/schema/wire"
+)
+
+// commands are the commands and events of one kind of QEMU, and the methods that they are
+// on the bus. They never change; those of another kind take their place.
+type commands struct {
+	*schema.Table
+	kind    string // what tells one kind of QEMU from another; empty before the first
+	methods map[string]*method
+}
+
+// newCommands makes the methods of a table.
+func newCommands(kind string, table *schema.Table) *commands {
+	c := &commands{Table: table, kind: kind, methods: map[string]*method{}}
+	for _, description := range table.Methods() {
+		c.methods[description.Name] = typedMethod(table.Method(description.Name), description)
+	}
+	return c
+}
+
+// typedMethod is the method of one command: typed arguments in, a typed result out.
+func typedMethod(command *schema.Command, description schema.Method) *method {
+	return &method{
+		Method:   description,
+		anyForm:  true,
+		action:   access.Command(command.Name()),
+		forwards: true,
+		plan:     func(*request) *schema.Command { return command },
+		parse: func(r *request) error {
+			d := r.Decoder()
+			arguments, err := command.AppendArguments(nil, &d, r.Signature)
+			return cmp.Or(err, r.setCommand(command.Name(), arguments))
+		},
+		run: func(r *request) {
+			r.forward(func(reply qmp.Reply) { r.replyTyped(command, reply) })
+		},
+	}
+}
+
+// replyTyped ends a request with a result of the command's type, or as a variant where
+// QEMU sent something else altogether.
+func (r *request) replyTyped(command *schema.Command, reply qmp.Reply) {
+	var misfits schema.Misfits
+	typed := func(e *wire.Encoder) (err error) {
+		misfits, err = command.EncodeResult(e, reply.Return)
+		return err
+	}
+	err := r.Reply(command.OutSignature(), typed)
+	if errors.Is(err, schema.ErrMisfit) {
+		err = r.Reply("v", func(e *wire.Encoder) error {
+			_, err := command.EncodeVariant(e, reply.Return)
+			return err
+		})
+	}
+	r.bridge.noteMisfits(misfits)
+	if err != nil {
+		r.fail(r.replyFailure(err))
+		return
+	}
+	r.finish(resultOK)
+}
+
+// noteMisfits counts values that are not what QEMU's schema says, and logs them each time that
+// the count has doubled: QEMU must not be able to flood the log.
+func (b *Bridge) noteMisfits(m schema.Misfits) {
+	if m.Count == 0 {
+		return
+	}
+	after := b.misfits.Add(uint64(m.Count))
+	if before := after - uint64(m.Count); before == 0 || after/2 >= before {
+		b.log.Warn("QEMU sent values that its schema does not have", "first", m.First, "count", after)
+	}
+}

@@ -1,0 +1,31 @@
+package schema
+
+// shape is the members that one object has: its type's own, then those of the
+// branch that its tag selects, then those of that branch's branch. A member's
+// rank is its place among all of them.
+type shape struct {
+	parts   [maxParts]*qtype
+	count   int
+	members int
+}
+
+// add adds the members of one type. [qtype.flatten] has seen that there is room.
+func (s *shape) add(t *qtype) {
+	s.parts[s.count] = t
+	s.count++
+	s.members += len(t.members)
+}
+
+// find returns the member of that name, or nil, and its rank.
+func (s *shape) find(name []byte) (m *member, rank int) {
+	for _, t := range s.parts[:s.count] {
+		if i, found := t.index[string(name)]; found {
+			return &t.members[i], rank + i
+		}
+		rank += len(t.members)
+	}
+	return nil, 0
+}
+
+// isOpen reports whether the object takes members that it doesn't have.
+func (s *shape) isOpen() bool { return s.parts[0].open }
