@@ -108,7 +108,7 @@ func (d *directory) open(mode fs.FileMode) error {
 	}
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		f.Close()
-		return fmt.Errorf("%s is in use by another bridge", d.path)
+		return fmt.Errorf("%s is in use by another bridge: choose another with --name or --bus-dir", d.path)
 	}
 	d.lock = f
 	return nil

@@ -28,11 +28,10 @@ var limits = []struct {
 }
 
 const (
-	// maxMessage is the D-Bus specification's own limit, bytes. A reply line
-	// of QEMU may have 64 MiB and becomes longer on the bus, and dbus-daemon
-	// disconnects the sender of a message over its limit, which would
-	// be the bridge.
-	maxMessage = 128 << 20
+	// maxMessage is the largest that the bridge sends (endpoint.MaxSent), bytes: dbus-daemon
+	// disconnects the sender of a larger one. It also bounds what a caller can
+	// have half sent.
+	maxMessage = 32 << 20
 	// maxOutgoing is how much may wait for one reader that doesn't read, bytes,
 	// plus the message that goes over it; what comes then is dropped for that
 	// reader. 8 MiB hold some 20 000 events. dbus-broker multiplies it by

@@ -4,15 +4,20 @@ import (
 	"bytes"
 	"log/slog"
 	"sync"
+	"time"
 )
 
-// maxLogLine is how much of one line of dbus-daemon is logged, bytes.
-const maxLogLine = 1024
+const (
+	maxLogLine = 1024 // bytes of one line of dbus-daemon that are logged
+	maxLogRate = 60   // lines of it a minute that are logged
+)
 
 // lineLogger is an io.Writer that logs each line written to it.
 type lineLogger struct {
 	logger *slog.Logger // nil: no log
 	line   []byte       // what has come of the current line, maxLogLine at most
+	minute time.Time    // when the current minute began
+	lines  int          // said in it
 
 	mu       sync.Mutex // guards lastLine, which is read while the daemon still writes
 	lastLine string
@@ -48,7 +53,22 @@ func (l *lineLogger) flush() {
 	l.mu.Lock()
 	l.lastLine = text
 	l.mu.Unlock()
-	l.logger.Info("dbus-daemon says", "line", text)
+	if l.admit(time.Now()) {
+		l.logger.Info("dbus-daemon says", "line", text)
+	}
+}
+
+// admit lets maxLogRate lines a minute through, and tells how many it held back: callers
+// can make the daemon complain of them as fast as they like.
+func (l *lineLogger) admit(now time.Time) bool {
+	if now.Sub(l.minute) >= time.Minute {
+		if l.lines > maxLogRate {
+			l.logger.Warn("dbus-daemon said more than is logged", "lines", l.lines-maxLogRate)
+		}
+		l.minute, l.lines = now, 0
+	}
+	l.lines++
+	return l.lines <= maxLogRate
 }
 
 // last is the last whole line so far.

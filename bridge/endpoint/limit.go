@@ -4,6 +4,9 @@ package endpoint
 // LimitsExceeded (or its sender delayed, where the comment says so) and its
 // descriptors are closed.
 const (
+	// MaxSent is the largest message that we send, in bytes: dbus-daemon disconnects
+	// who sends one over its max_message_size, which is 32 MiB unless it is configured.
+	MaxSent = 32 << 20
 	// MaxMessage is the size of one call, header and body, in bytes. Larger ones
 	// are read past, not stored, and answered unless their header alone is larger.
 	MaxMessage = 4 << 20

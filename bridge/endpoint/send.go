@@ -56,6 +56,9 @@ func (c *Conn) recycle(e *wire.Encoder) {
 }
 
 func (c *Conn) write(msg []byte) error {
+	if len(msg) > MaxSent {
+		return fmt.Errorf("%w: a message of %d bytes, over %d", wire.ErrLimit, len(msg), MaxSent)
+	}
 	err := c.sock.Send(msg, nil)
 	if errors.Is(err, socket.ErrFull) {
 		c.log.Error("leaving the bus: it does not take what is written", "queued", c.sock.Queued())

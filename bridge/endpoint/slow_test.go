@@ -108,11 +108,36 @@ func TestSlowBusEnds(t *testing.T) {
 	}
 }
 
+// A message of the largest size is sent, one byte more is not, and the call can still be
+// answered.
+func TestMaxSent(t *testing.T) {
+	c, b := newConn(t)
+	calls := make(chan *endpoint.Call, 1)
+	serve(t, c, handler(func(call *endpoint.Call) endpoint.Verdict {
+		calls <- call
+		return endpoint.Accepted
+	}))
+	reply := func(call *endpoint.Call, size int) error {
+		return call.Reply("s", func(e *wire.Encoder) error {
+			e.String(strings.Repeat("x", size-e.Len()-len("\x00\x00\x00\x00")-len("\x00")))
+			return nil
+		})
+	}
+	b.send(call(caller, "Call"), nil)
+	first := receive(t, calls)
+	if err := reply(first, endpoint.MaxSent+1); !errors.Is(err, wire.ErrLimit) {
+		t.Errorf("one byte too many: %v, want %v", err, wire.ErrLimit)
+	}
+	if err := reply(first, endpoint.MaxSent); err != nil {
+		t.Errorf("the largest: %v", err)
+	}
+}
+
 // A bus that takes nothing at all any more is left, before memory runs out.
 func TestStuckBus(t *testing.T) {
 	c, b := newConn(t)
-	half := strings.Repeat("x", 100<<20)
-	calls := make(chan *endpoint.Call, 3)
+	most := strings.Repeat("x", endpoint.MaxSent-128)
+	calls := make(chan *endpoint.Call, 9) // 288 MiB, where 256 may wait
 	ended := serve(t, c, handler(func(call *endpoint.Call) endpoint.Verdict {
 		calls <- call
 		return endpoint.Accepted
@@ -121,7 +146,7 @@ func TestStuckBus(t *testing.T) {
 		b.send(call(caller, "Call"), nil)
 	}
 	for range cap(calls) {
-		err := receive(t, calls).Reply("s", func(e *wire.Encoder) error { e.String(half); return nil })
+		err := receive(t, calls).Reply("s", func(e *wire.Encoder) error { e.String(most); return nil })
 		if err != nil {
 			t.Errorf("Reply = %v, want nil", err)
 		}
