@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -19,14 +20,15 @@ import (
 type sharedFlags struct {
 	Bus        string   `placeholder:"ADDRESS" xor:"bus" help:"Serve on an existing bus: a D-Bus address, or session or system. Without it a private one is started."`
 	BusDir     string   `placeholder:"DIR" xor:"bus" help:"Where the private bus has its socket, DIR/bus. Default: $$XDG_RUNTIME_DIR/qmp-dbus-bridge/NAME, for root /run/qmp-dbus-bridge/NAME."`
-	Name       string   `placeholder:"NAME" help:"The VM's name in paths, policies and logs. Default: QEMU's own, or vm."`
+	Name       string   `placeholder:"NAME" help:"The VM's name in paths and policies. Default: what run's -name says, or vm."`
 	BusName    string   `default:"${bus_name}" help:"The name to own on the bus."`
 	ObjectPath string   `default:"${object_path}" help:"The path of the VM's object."`
 	Grant      []string `placeholder:"ROLE=SUBJECT" sep:"none" help:"Give a role (viewer, operator, helper, admin) to uid:N, gid:N, user:NAME or group:NAME. Repeatable."`
 	Policy     []string `placeholder:"FILE" sep:"none" help:"Cedar policies, added to the built-in ones. Repeatable."`
-	Audit      string   `default:"stderr" placeholder:"DEST" help:"Where the audit goes: stderr, journal, none or a file."`
+	Audit      string   `default:"stderr" placeholder:"DEST" help:"Where the audit goes: stderr (the default), journal, none or a file."`
 
-	grants []access.Grant // of Grant
+	grants    []access.Grant // of Grant
+	givenName string         // what the command line gave QEMU
 }
 
 // check finds the mistakes that the parser can't see.
@@ -65,17 +67,9 @@ func (f *sharedFlags) authorizer(vm string) (*access.Authorizer, error) {
 	return policy, nil
 }
 
-// vmName is the name of the VM in paths, policies and logs.
-func (f *sharedFlags) vmName(b *bridge.Bridge) string {
-	switch {
-	case f.Name != "":
-		return f.Name
-	case b.Name() != "":
-		return b.Name()
-	default:
-		return "vm"
-	}
-}
+// vmName is the name of the VM in paths and policies. What QEMU calls itself doesn't count:
+// one that a guest has taken over must not choose whose policy applies, or whose directory is used.
+func (f *sharedFlags) vmName() string { return cmp.Or(f.Name, f.givenName, "vm") }
 
 // privateBus describes the bus to start for the VM of that name.
 func (f *sharedFlags) privateBus(vm string, log *slog.Logger) (bus.Config, error) {

@@ -23,13 +23,17 @@ const (
 
 // commandLine is what the program understands.
 type commandLine struct {
-	Serve   serveCommand     `cmd:"" help:"Show a running QEMU on a D-Bus."`
-	Run     runCommand       `cmd:"" help:"Start QEMU and show it on a D-Bus until it ends."`
-	Version kong.VersionFlag `help:"Print the version and exit."`
+	Serve      serveCommand      `cmd:"" help:"Show a running QEMU on a D-Bus."`
+	Run        runCommand        `cmd:"" help:"Start QEMU and show it on a D-Bus until it ends."`
+	Introspect introspectCommand `cmd:"" help:"Print the D-Bus introspection data that a QEMU gets, without a bus."`
+	Version    kong.VersionFlag  `help:"Print the version and exit."`
 }
 
 func main() {
 	tuneRuntime()
+	// Who reads our output may go: then writing fails, which is no reason to die. Unlike an
+	// ignored signal, this is not inherited by QEMU.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	os.Exit(run(os.Args[1:]))
 }
 
@@ -85,7 +89,9 @@ func parts(err error) []error {
 
 // report tells what is wrong in one line.
 func report(err error, status int) int {
-	fmt.Fprintln(os.Stderr, "qmp-dbus-bridge:", oneLine(err))
+	log := newPatientLog(os.Stderr)
+	fmt.Fprintln(log, "qmp-dbus-bridge:", oneLine(err))
+	log.Close()
 	return status
 }
 

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -22,6 +23,24 @@ type qemu struct {
 	command *exec.Cmd
 	ended   chan struct{}
 	err     error // of Wait, once ended
+}
+
+// nameOf is the name that a command line gives QEMU: `-name NAME,...` or
+// `-name guest=NAME,...`; empty if none.
+func nameOf(line []string) string {
+	i := slices.IndexFunc(line, func(s string) bool { return s == "-name" || s == "--name" })
+	if i < 0 || i+1 >= len(line) {
+		return ""
+	}
+	for field := range strings.SplitSeq(line[i+1], ",") {
+		if name, ok := strings.CutPrefix(field, "guest="); ok {
+			return name
+		}
+		if !strings.Contains(field, "=") {
+			return field
+		}
+	}
+	return ""
 }
 
 // startQEMU starts a command line with monitor, which it closes here, as its QMP monitor.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"os/signal"
@@ -8,7 +9,6 @@ import (
 	"syscall"
 	"time"
 
-	"qmp-dbus-bridge/bridge"
 	"qmp-dbus-bridge/bridge/bus"
 	"qmp-dbus-bridge/qmp"
 	"qmp-dbus-bridge/qmp/socket"
@@ -25,7 +25,7 @@ const (
 type runCommand struct {
 	sharedFlags `embed:""`
 
-	PowerDownTimeout time.Duration `default:"30s" help:"After SIGTERM: how long the guest may take to power down before QEMU is quit."`
+	PowerDownTimeout time.Duration `default:"30s" help:"After SIGTERM: how long the guest may take to power down before QEMU is quit, like 30s or 2m."`
 	QEMU             []string      `arg:"" passthrough:"" name:"qemu" help:"-- and QEMU's own command line. The monitor is added to it."`
 }
 
@@ -40,6 +40,7 @@ func (c *runCommand) AfterApply() error {
 	if slices.Contains(c.QEMU, "-daemonize") || slices.Contains(c.QEMU, "--daemonize") {
 		return errors.New("run: -daemonize can't be used: QEMU ends with this command")
 	}
+	c.givenName = nameOf(c.QEMU)
 	return c.check()
 }
 
@@ -67,28 +68,31 @@ func (c *runCommand) Run(ctx context.Context) error {
 	return c.serve(ctx, s, vm)
 }
 
+// errEndedEarly is for a command that was no QEMU, or one that was told to end at once.
+var errEndedEarly = errors.New("QEMU ended before its monitor answered")
+
 // serve shows QEMU until it ends. Where we can't go on, neither may it: nobody could
 // control it.
 func (c *runCommand) serve(ctx context.Context, s *service, vm *qemu) error {
 	always := context.Background()
 	if err := s.bridge.Connect(ctx); err != nil {
 		if vm.endsWithin(always, earlyEnd) { // it told why itself
-			return errors.Join(s.close(), vm.exit())
+			return errors.Join(s.close(), cmp.Or(vm.exit(), errEndedEarly))
 		}
 		return errors.Join(connectAdvice.to(err), s.close(), vm.kill())
 	}
 	if err := s.join(ctx); err != nil {
-		return errors.Join(err, c.shutDown(s.bridge, vm), s.close())
+		return errors.Join(err, c.shutDown(s, vm), s.close())
 	}
 	serving := make(chan error, 1)
 	go func() { serving <- s.run(always) }()
 	select {
 	case <-ctx.Done():
-		err := c.shutDown(s.bridge, vm)
+		err := c.shutDown(s, vm)
 		return errors.Join(<-serving, err, s.close(), vm.exit())
 	case err := <-serving: // QEMU has ended, or the bus
 		if !vm.endsWithin(always, exitDelay) {
-			err = errors.Join(err, c.shutDown(s.bridge, vm))
+			err = errors.Join(err, c.shutDown(s, vm))
 		}
 		return errors.Join(err, s.close(), vm.exit())
 	}
@@ -96,14 +100,15 @@ func (c *runCommand) serve(ctx context.Context, s *service, vm *qemu) error {
 
 // shutDown asks the guest to power down, then QEMU to quit, then ends it. A signal
 // meanwhile goes on to the next step at once. What a step can't do, the next one will.
-func (c *runCommand) shutDown(b *bridge.Bridge, vm *qemu) error {
+func (c *runCommand) shutDown(s *service, vm *qemu) error {
 	for _, step := range []struct {
 		command string
 		patient time.Duration
 	}{{"system_powerdown", c.PowerDownTimeout}, {"quit", quitTimeout}} {
 		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 		limited, cancel := context.WithTimeout(ctx, step.patient)
-		err := b.Command(limited, step.command)
+		s.log.Info("ending QEMU; a signal goes on to the next step", "step", step.command, "patience", step.patient)
+		err := s.bridge.Command(limited, step.command)
 		ended := (err == nil || errors.Is(err, qmp.ErrClosed)) && vm.endsWithin(limited, step.patient)
 		cancel()
 		stop()

@@ -19,6 +19,7 @@ import (
 // service is a bridge with all that it stands on.
 type service struct {
 	flags  *sharedFlags
+	lines  *patientLog // under log
 	log    *slog.Logger
 	audit  *access.Audit
 	bridge *bridge.Bridge
@@ -32,9 +33,10 @@ func newService(flags *sharedFlags, once bool, dial func(context.Context, qmp.Op
 	if err != nil {
 		return nil, fmt.Errorf("--audit: %w", err)
 	}
-	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	lines := newPatientLog(os.Stderr)
+	log := slog.New(slog.NewTextHandler(lines, nil))
 	return &service{
-		flags: flags, log: log, audit: audit,
+		flags: flags, lines: lines, log: log, audit: audit,
 		bridge: bridge.New(bridge.Config{
 			Dial: dial, Once: once, BusName: flags.BusName, ObjectPath: flags.ObjectPath,
 			Version: version(), Audit: audit, Log: log,
@@ -45,7 +47,7 @@ func newService(flags *sharedFlags, once bool, dial func(context.Context, qmp.Op
 // join takes the bridge, which is connected to QEMU, to a bus, and says that the service
 // is ready.
 func (s *service) join(ctx context.Context) error {
-	vm := s.flags.vmName(s.bridge)
+	vm := s.flags.vmName()
 	policy, err := s.flags.authorizer(vm)
 	if err != nil {
 		return err
@@ -107,5 +109,5 @@ func (s *service) close() error {
 	if s.daemon != nil {
 		errs = append(errs, s.daemon.Close())
 	}
-	return errors.Join(append(errs, s.audit.Close())...)
+	return errors.Join(append(errs, s.audit.Close(), s.lines.Close())...)
 }
