@@ -3,6 +3,7 @@
 # command is printed before it runs. On a terminal the VM then stays, with commands to
 # try; without one the demo ends the VM and itself.
 set -euo pipefail
+export SYSTEMD_PAGER=cat # busctl must not wait for a key
 cd "$(dirname "$0")/.."
 
 bridge=$PWD/bin/qmp-dbus-bridge

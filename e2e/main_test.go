@@ -15,13 +15,15 @@ import (
 )
 
 const (
-	busName   = "org.qemu.VM1"
-	vmPath    = dbus.ObjectPath("/org/qemu/VM1")
-	qmpPath   = dbus.ObjectPath("/org/qemu/VM1/QMP")
-	qmpCall   = "org.qemu.VM1.QMP.Call"
-	eventsIf  = "org.qemu.VM1.QMP.Events"
-	propsIf   = "org.freedesktop.DBus.Properties"
-	dbusError = "org.freedesktop.DBus.Error."
+	busName       = "org.qemu.VM1"
+	vmPath        = dbus.ObjectPath("/org/qemu/VM1")
+	qmpPath       = dbus.ObjectPath("/org/qemu/VM1/QMP")
+	qmpIf         = "org.qemu.VM1.QMP"
+	qmpCall       = "org.qemu.VM1.QMP.Call"
+	eventsIf      = "org.qemu.VM1.QMP.Events"
+	propsIf       = "org.freedesktop.DBus.Properties"
+	objectManager = "org.freedesktop.DBus.ObjectManager"
+	dbusError     = "org.freedesktop.DBus.Error."
 )
 
 // program is the bridge under test, built with the race detector.

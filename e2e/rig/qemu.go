@@ -2,6 +2,7 @@ package rig
 
 import (
 	"bufio"
+	"cmp"
 	"fmt"
 	"net"
 	"os"
@@ -20,12 +21,41 @@ func QEMUProgram() string {
 	return "qemu-system-x86_64"
 }
 
+// QEMU10Program is the QEMU of bookworm-backports where e2e/qemu10.sh has unpacked it. The test
+// skips where it has not.
+func QEMU10Program(t testing.TB) string {
+	t.Helper()
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	program := filepath.Join(cache, "qmp-dbus-bridge/qemu10/bin/qemu-system-x86_64")
+	if _, err := os.Stat(program); err != nil {
+		Lacking(t, "QEMU 10 is not there: run e2e/qemu10.sh ("+err.Error()+")")
+	}
+	return program
+}
+
+// Version is the major version of a QEMU program, by its own words.
+func Version(program string) (major int, err error) {
+	out, err := exec.Command(program, "--version").Output()
+	if err != nil {
+		return 0, fmt.Errorf("%s --version: %w", program, err)
+	}
+	if _, err := fmt.Sscanf(string(out), "QEMU emulator version %d.", &major); err != nil {
+		return 0, fmt.Errorf("%s --version printed %q", program, out)
+	}
+	return major, nil
+}
+
 // QEMU says how a virtual machine is started, and is one. The zero value is a
 // running machine with firmware only, TCG, 64 MiB and one monitor.
 type QEMU struct {
 	// Dir is where the monitors' sockets are to be; empty means a new TempDir. The
 	// same Dir gives the same paths, for a QEMU that comes back.
 	Dir string
+	// Program is what is started; empty means the QEMU under test.
+	Program string
 	// Count is the number of monitors, 1 if zero. Each serves one client at a time.
 	Count int
 	// Awaited says that somebody else waits for the monitors, who would not get them
@@ -42,7 +72,8 @@ type QEMU struct {
 // StartQEMU starts the machine and returns when its monitors answer.
 func StartQEMU(t testing.TB, vm QEMU) *QEMU {
 	t.Helper()
-	Require(t, QEMUProgram())
+	vm.Program = cmp.Or(vm.Program, QEMUProgram())
+	Require(t, vm.Program)
 	if vm.Dir == "" {
 		vm.Dir = TempDir(t)
 	}
@@ -52,7 +83,7 @@ func StartQEMU(t testing.TB, vm QEMU) *QEMU {
 		vm.Monitors = append(vm.Monitors, path)
 		args = append(args, "-qmp", "unix:"+path+",server=on,wait=off")
 	}
-	vm.Process = Start(t, exec.Command(QEMUProgram(), append(args, vm.Args...)...))
+	vm.Process = Start(t, exec.Command(vm.Program, append(args, vm.Args...)...))
 	for _, path := range vm.Monitors {
 		if !vm.Awaited {
 			vm.waitMonitor(t, path)

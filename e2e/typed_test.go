@@ -1,0 +1,42 @@
+package e2e_test
+
+import (
+	"os/exec"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"qmp-dbus-bridge/e2e/rig"
+)
+
+// TestTyped types what testdata/typed says: every command and event with types of its own, to
+// a machine that has something of each kind. $TRACE is QEMU's own log of the commands and keys
+// that have reached it.
+func TestTyped(t *testing.T) {
+	rig.Require(t, "qemu-img", "gdbus-codegen", "/usr/bin/python3")
+	if out, err := exec.Command("/usr/bin/python3", "-c", "import dbus.mainloop.glib, gi").CombinedOutput(); err != nil {
+		rig.Lacking(t, "python3-dbus and python3-gi: "+string(out))
+	}
+	onEachBus(t, "testdata/typed", func(env *testscript.Env) []string {
+		trace, image := env.WorkDir+"/trace", env.WorkDir+"/disk0.qcow2"
+		env.Setenv("TRACE", trace)
+		createImage(env.T().(testing.TB), image)
+		return []string{
+			"-D", trace, "-trace", "handle_qmp_command", "-trace", "input_event_key_qcode",
+			"-vga", "std",
+			"-device", "pcie-root-port,id=rp1,chassis=1", "-device", "pcie-root-port,id=rp2,chassis=2",
+			"-object", "iothread,id=iot0", "-object", "rng-random,id=rng0,filename=/dev/urandom",
+			"-blockdev", "null-co,node-name=n0,size=1048576",
+			"-blockdev", "qcow2,node-name=disk0,file.driver=file,file.filename=" + image,
+			"-device", "virtio-blk-pci,id=vblk0,drive=disk0", "-device", "virtio-balloon-pci,id=balloon0",
+		}
+	})
+}
+
+// createImage makes a qcow2 image of 16 MiB.
+func createImage(t testing.TB, path string) {
+	t.Helper()
+	if printed, status := rig.Run(t, exec.Command("qemu-img", "create", "-q", "-f", "qcow2", path, "16M")); status != 0 {
+		t.Fatalf("qemu-img: %s", printed)
+	}
+}
