@@ -30,6 +30,10 @@ const (
 	// MaxQueuedTotal is what the waiting calls of all senders may take, in bytes.
 	MaxQueuedTotal = 64 << 20
 
+	// keepEncoder is how large an encoder's buffer may be to be kept for the next message, in
+	// bytes: room for the largest ordinary reply, QEMU's schema. The collector takes those
+	// that nobody uses.
+	keepEncoder = 1 << 20
 	// maxBacklog is how much may wait to be written to the bus, in bytes, before
 	// calls are no longer started and signals are refused.
 	maxBacklog = 4 << 20

@@ -50,7 +50,7 @@ func (c *Conn) send(h *wire.Header, fill func(*wire.Encoder) error) error {
 }
 
 func (c *Conn) recycle(e *wire.Encoder) {
-	if cap(e.Bytes()) <= idleBuffer {
+	if cap(e.Bytes()) <= keepEncoder {
 		c.encoders.Put(e)
 	}
 }

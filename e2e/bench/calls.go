@@ -48,14 +48,16 @@ func newCalls(s *stage, c clients) (*interleave, references) {
 		forwarder: &figure.Row{Name: "raw forwarder"},
 	}
 	status := []byte(commandStatus)
+	byName := &figure.Row{Name: "Call query-status", Base: base.forwarder, Goals: callGoals}
 	return &interleave{slices: 10, calls: 150, contenders: []contender{
 		{base.qmp, s.vm, func() error { return c.monitor.call(status) }},
 		{base.echo, s.echo, over(c.bus, rawCall(echoName))},
 		{base.forwarder, s.forwarder, over(c.bus, rawCall(forwarderName))},
 		{&figure.Row{Name: "Get Status", Base: base.echo, Goals: getGoals}, s.bridge, over(c.bus, statusGet())},
+		{byName, s.bridge, over(c.bus, qmpCall("query-status"))},
 		{
-			&figure.Row{Name: "Call query-status", Base: base.forwarder, Goals: callGoals},
-			s.bridge, over(c.bus, qmpCall("query-status")),
+			&figure.Row{Name: "QueryStatus, beside Call", Base: byName, Goals: []figure.Goal{{Of: figure.P50, AtMost: 1.05}}},
+			s.bridge, over(c.bus, qmpTyped("QueryStatus")),
 		},
 		{&figure.Row{Name: "CallJson query-status", Base: base.forwarder}, s.bridge, over(c.bus, qmpCallJSON("query-status"))},
 		{&figure.Row{Name: "Get Status, bridge's own bus", Base: base.echo}, s.ownBridge, over(c.ownBus, statusGet())},
@@ -74,9 +76,10 @@ func newLarge(s *stage, c clients) (*interleave, error) {
 	return &interleave{slices: 5, calls: 3, contenders: []contender{
 		{raw, s.vm, func() error { return c.monitor.call(schema) }},
 		{&figure.Row{Name: "only the bus, for the reply of Call query-qmp-schema", Base: raw}, s.daemon, over(c.bus, mirrored)},
-		{&figure.Row{Name: "Call query-qmp-schema", Base: raw, Goals: []figure.Goal{
+		{&figure.Row{Name: "QueryQmpSchema", Base: raw, Goals: []figure.Goal{
 			{Of: figure.P50, AtMost: 1.10, Step: 1.15},
-		}}, s.bridge, over(c.bus, qmpCall("query-qmp-schema"))},
+		}}, s.bridge, over(c.bus, qmpTyped("QueryQmpSchema"))},
+		{&figure.Row{Name: "Call query-qmp-schema", Base: raw}, s.bridge, over(c.bus, qmpCall("query-qmp-schema"))},
 		{&figure.Row{Name: "CallJson query-qmp-schema", Base: raw}, s.bridge, over(c.bus, qmpCallJSON("query-qmp-schema"))},
 	}}, err
 }

@@ -115,6 +115,11 @@ func qmpCall(command string) *request {
 	})
 }
 
+// qmpTyped calls the method of a command that needs no arguments.
+func qmpTyped(member string) *request {
+	return newCall(bridgeName, qmpPath, qmpFace, member, "", nil)
+}
+
 func qmpCallJSON(command string) *request {
 	return newCall(bridgeName, qmpPath, qmpFace, "CallJson", "ss", func(e *wire.Encoder) {
 		e.String(command)
