@@ -23,7 +23,8 @@ import (
 // DefaultObjectPath is where the VM's object is unless Config says otherwise.
 const DefaultObjectPath = "/org/qemu/VM1"
 
-// Config is what a Bridge needs to know; only Once may be left zero.
+// Config is what a Bridge needs to know. Once may be left zero, and BusName and Audit by who
+// does not Join.
 type Config struct {
 	// Dial connects to QEMU's monitor with these options. It is called again after QEMU has
 	// gone, unless Once is set.
@@ -48,7 +49,8 @@ type Bridge struct {
 	vm            *iface
 	paths         struct{ vm, qmp string }
 	mirror        *mirror
-	slots         *slots
+	slots         *slots // of commands in turn
+	urgent        *slots // of those out of band
 	subscriptions *subscriptions
 	known         atomic.Pointer[commands] // of the QEMU connected last
 	misfits       atomic.Uint64            // values that its schema does not have
@@ -72,7 +74,8 @@ func New(config Config) *Bridge {
 	}
 	b.paths.vm, b.paths.qmp = config.ObjectPath, config.ObjectPath+"/QMP"
 	b.known.Store(newCommands("", new(schema.Table)))
-	b.slots = newSlots(func(sender string) { b.wake(sender) })
+	b.slots = newSlots(maxCommands, maxCommandsPerSender, b.wake)
+	b.urgent = newSlots(maxUrgent, maxUrgentPerSender, b.wake)
 	b.vm = vmInterface(config.Version)
 	b.losses = &losses{announce: b.announceLost}
 	b.mirror = newMirror(b.log, func(before, now *state) error { return b.publish(b.paths.vm, b.vm, before, now) })
@@ -222,6 +225,7 @@ func (b *Bridge) forget(sender string) {
 		seat.Forget(sender)
 	}
 	b.slots.forget(sender)
+	b.urgent.forget(sender)
 	b.subscriptions.forget(sender)
 }
 

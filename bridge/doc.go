@@ -22,8 +22,8 @@
 // # Life
 //
 //	b := bridge.New(config)
-//	err := b.Connect(ctx)       // reaches QEMU once: the VM's name is known
-//	err = b.Join(ctx, address)  // takes its seat on a bus
+//	err := b.Connect(ctx)       // reaches QEMU once: its state and commands are known
+//	err = b.Join(ctx, address, policy) // takes its seat on a bus
 //	err = b.Run(ctx)            // serves, reconnecting to QEMU, until ctx ends
 //	err = b.Close()
 package bridge

@@ -14,7 +14,7 @@ import (
 	"qmp-dbus-bridge/schema/wire"
 )
 
-// Connect reaches QEMU and reads what it is. Afterwards Name and the state are known.
+// Connect reaches QEMU and reads what it is.
 func (b *Bridge) Connect(ctx context.Context) error {
 	monitor, err := b.dial(ctx)
 	if err != nil {
@@ -28,9 +28,6 @@ func (b *Bridge) Connect(ctx context.Context) error {
 	}
 	return nil
 }
-
-// Name is the name that QEMU was given, or empty.
-func (b *Bridge) Name() string { return b.mirror.state().name }
 
 // dial connects, with the events of the connection going to onEvent.
 func (b *Bridge) dial(ctx context.Context) (*qmp.Conn, error) {
@@ -50,6 +47,7 @@ func (b *Bridge) adopt(ctx context.Context, monitor *qmp.Conn) error {
 	if err != nil {
 		return fmt.Errorf("QEMU: %w", err)
 	}
+	before := b.commands()
 	if err := b.learn(ctx, monitor, id.target); err != nil {
 		return fmt.Errorf("QEMU: %w", err)
 	}
@@ -60,6 +58,9 @@ func (b *Bridge) adopt(ctx context.Context, monitor *qmp.Conn) error {
 	})
 	select {
 	case <-shown:
+		if before.kind != "" && b.commands() != before {
+			b.announceInterfaces()
+		}
 		return monitor.Err()
 	case <-ctx.Done():
 		return ctx.Err()
@@ -121,8 +122,7 @@ func (b *Bridge) Command(ctx context.Context, name string) error {
 func (b *Bridge) learn(ctx context.Context, monitor *qmp.Conn, target string) error {
 	version := monitor.Version()
 	kind := fmt.Sprintf("%s|%s|%s", version, version.Package, target)
-	before := b.commands()
-	if before.kind == kind {
+	if b.commands().kind == kind {
 		return nil
 	}
 	tables, err := monitor.Execute(ctx, qmp.Command{Name: "query-qmp-schema"})
@@ -134,9 +134,6 @@ func (b *Bridge) learn(ctx context.Context, monitor *qmp.Conn, target string) er
 		return err
 	}
 	b.known.Store(newCommands(kind, table))
-	if before.kind != "" {
-		b.announceInterfaces()
-	}
 	return nil
 }
 

@@ -193,7 +193,4 @@ func TestCommand(t *testing.T) {
 	if diff := cmp.Diff([]string{"system_powerdown"}, m.commands()); diff != "" {
 		t.Errorf("QEMU was told (-want +got):\n%s", diff)
 	}
-	if name := w.bridge.Name(); name != "vm7" {
-		t.Errorf("Name = %q, want vm7", name)
-	}
 }

@@ -21,12 +21,13 @@ type request struct {
 	caller *access.Caller
 	began  time.Time
 
-	action   access.Action   // what run will do, once parse knows
-	decision access.Decision // the zero value is a refusal
-	plan     *schema.Command // of the command that is forwarded, if QEMU has it
-	command  qmp.Command     // of a method that forwards one
-	slot     bool            // one of bridge.slots is taken
-	subject  any             // what parse found in the arguments for run
+	action    access.Action   // what run will do, once parse knows
+	decision  access.Decision // the zero value is a refusal
+	plan      *schema.Command // of the command that is forwarded, if QEMU has it
+	outOfBand bool            // QEMU is to execute it past the others
+	slots     *slots          // of which one is taken; nil if none
+	command   qmp.Command     // of a method that forwards one
+	subject   any             // what parse found in the arguments for run
 }
 
 // Handle implements endpoint.Handler: the one path of every call.
@@ -42,6 +43,7 @@ func (b *Bridge) Handle(call *endpoint.Call) endpoint.Verdict {
 	}
 	if err != nil {
 		b.slots.forget(call.Sender)
+		b.urgent.forget(call.Sender)
 		r.decision = b.policy.Decide(nil, access.Introspect())
 		r.refuse(failuref(errAccessDenied, "it is not known who you are, so you may do nothing here: %v", err))
 		return endpoint.Accepted
@@ -51,26 +53,32 @@ func (b *Bridge) Handle(call *endpoint.Call) endpoint.Verdict {
 		r.explain(err)
 		return endpoint.Accepted
 	}
-	if r.needsSlot() {
-		if !b.slots.take(call.Sender) {
+	if slots := r.lane(); slots != nil {
+		if !slots.take(call.Sender) {
 			return endpoint.Later
 		}
-		r.slot = true
+		r.slots = slots
 	}
 	r.execute()
 	return endpoint.Accepted
 }
 
-// needsSlot tells whether the request executes a command in turn with the others. Those that
-// QEMU executes out of band are there for when it is stuck.
-func (r *request) needsSlot() bool {
+// lane returns the slots of which the request needs one: of the commands that QEMU executes
+// in turn, or of those out of band, which are there for when it is stuck; nil if it
+// executes none.
+func (r *request) lane() *slots {
 	if !r.method.forwards {
-		return false
+		return nil
 	}
 	if r.method.plan != nil {
 		r.plan = r.method.plan(r)
 	}
-	return r.plan == nil || !r.plan.OutOfBand()
+	monitor := r.bridge.monitor()
+	r.outOfBand = r.plan != nil && r.plan.OutOfBand() && monitor != nil && monitor.OOB()
+	if r.outOfBand {
+		return r.bridge.urgent
+	}
+	return r.bridge.slots
 }
 
 // explain answers a call of what is not there with the reason. What there is may be told
@@ -83,7 +91,7 @@ func (r *request) explain(err error) {
 }
 
 // execute parses, decides and runs. The request has its slot, if it needs one. What is
-// wrong with the arguments is told only to those who may do what was called.
+// wrong with the values of the arguments is told only to those who may do what was called.
 func (r *request) execute() {
 	r.action = r.method.action
 	var malformed error
@@ -149,7 +157,7 @@ func (r *request) wayOut() string {
 	if r.method.Name == memberCallJSON {
 		return ""
 	}
-	return "; CallJson gives it as a string"
+	return "; CallJson gives as a string what is nested too deep"
 }
 
 // fail ends a request with an error.
@@ -181,9 +189,9 @@ func (r *request) record(result string) access.Record {
 }
 
 func (r *request) release() {
-	if r.slot {
-		r.slot = false
-		r.bridge.slots.free(r.Sender)
+	if r.slots != nil {
+		r.slots.free(r.Sender)
+		r.slots = nil
 	}
 }
 

@@ -11,13 +11,19 @@ const (
 	maxCommands = 7
 	// maxCommandsPerSender leaves the others room.
 	maxCommandsPerSender = 4
+	// maxUrgent is how many commands of callers may be in flight out of band, past the
+	// others: they are for a QEMU that is stuck, and then stay there.
+	maxUrgent          = 8
+	maxUrgentPerSender = 2
 )
 
 // slots hands out the places that callers' commands may take in QEMU's queue. Those who
 // found none get them in the order in which they asked, and since only the first
 // waiting call of a sender asks, senders take turns.
 type slots struct {
-	wake func(sender string) // called when a sender that found none has got one
+	wake      func(sender string) // called when a sender that found none has got one
+	most      int                 // of all senders
+	perSender int
 
 	mu      sync.Mutex     // guards all below; held for a few steps, never while waking
 	used    int            // taken or reserved
@@ -26,8 +32,8 @@ type slots struct {
 	waiting []string
 }
 
-func newSlots(wake func(string)) *slots {
-	return &slots{wake: wake, taken: map[string]int{}, granted: map[string]bool{}}
+func newSlots(most, perSender int, wake func(string)) *slots {
+	return &slots{wake: wake, most: most, perSender: perSender, taken: map[string]int{}, granted: map[string]bool{}}
 }
 
 // take takes a slot for the sender, or notes that it waits for one.
@@ -41,7 +47,7 @@ func (s *slots) take(sender string) bool {
 	if slices.Contains(s.waiting, sender) {
 		return false
 	}
-	if s.used < maxCommands && s.taken[sender] < maxCommandsPerSender {
+	if s.used < s.most && s.taken[sender] < s.perSender {
 		s.reserve(sender)
 		return true
 	}
@@ -70,11 +76,11 @@ func (s *slots) free(sender string) {
 
 // grant reserves a free slot for the first waiting sender that may have one.
 func (s *slots) grant() (sender string, found bool) {
-	if s.used >= maxCommands {
+	if s.used >= s.most {
 		return "", false
 	}
 	for i, w := range s.waiting {
-		if s.taken[w] < maxCommandsPerSender {
+		if s.taken[w] < s.perSender {
 			s.waiting = slices.Delete(s.waiting, i, i+1)
 			s.granted[w] = true
 			s.reserve(w)

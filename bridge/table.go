@@ -31,8 +31,8 @@ type iface struct {
 // method is how a method runs.
 type method struct {
 	schema.Method
-	in      string // the signature of its arguments
-	anyForm bool   // parse takes other signatures too
+	in      string // the signature of its arguments, unless anyForm
+	anyForm bool   // parse looks at the signature
 
 	// action is what is decided before run, unless parse sets another.
 	action access.Action
@@ -124,7 +124,7 @@ func (all objects) add(path string, interfaces ...*iface) *object {
 	return o
 }
 
-// below lists the objects under a path that have more than the standard interfaces.
+// below lists the objects under a path.
 func (all objects) below(path string) []*object {
 	var list []*object
 	for p, o := range all {

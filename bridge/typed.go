@@ -3,6 +3,7 @@ package bridge
 import (
 	"cmp"
 	"errors"
+	"math/bits"
 
 	"qmp-dbus-bridge/bridge/access"
 	"qmp-dbus-bridge/qmp"
@@ -76,7 +77,7 @@ func (b *Bridge) noteMisfits(m schema.Misfits) {
 		return
 	}
 	after := b.misfits.Add(uint64(m.Count))
-	if before := after - uint64(m.Count); before == 0 || after/2 >= before {
+	if before := after - uint64(m.Count); bits.Len64(before) != bits.Len64(after) {
 		b.log.Warn("QEMU sent values that its schema does not have", "first", m.First, "count", after)
 	}
 }

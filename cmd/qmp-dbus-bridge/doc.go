@@ -4,12 +4,15 @@
 //
 //	qmp-dbus-bridge serve --qmp PATH [flags]
 //	qmp-dbus-bridge run [flags] -- qemu-system-x86_64 ...
+//	qmp-dbus-bridge introspect --qmp PATH
 //
 // serve attaches to a QEMU that runs already; when it ends, the bridge waits for it to come back.
 // run starts QEMU with its monitor on a socket pair, so that there is no socket in the file
 // system, and ends with QEMU's exit status.
 //
-// Both start a private dbus-daemon unless --bus names a bus. When ready they print one line,
+// introspect prints what a QEMU would get on the bus.
+//
+// serve and run start a private dbus-daemon unless --bus names a bus. When ready they print one line,
 // bus=ADDRESS, to standard output, and tell systemd. Logs and, by default, the audit
 // go to standard error. The exit status is 0 when ended as asked, 1 after a failure, 2 after
 // a mistake in the command line.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -13,9 +12,12 @@ import (
 
 // introspectCommand is `introspect`: what a bridge would show for a QEMU, without a bus.
 type introspectCommand struct {
-	QMP    string `name:"qmp" required:"" placeholder:"PATH" help:"QEMU's QMP socket: a path, or fd:N for an inherited one."`
-	Object string `arg:"" optional:"" default:"${object_path}/QMP" help:"The object whose introspection data is printed."`
+	QMP    string `name:"qmp" required:"" placeholder:"PATH" help:"QEMU's QMP socket, which must be free: a path, or fd:N for an inherited one."`
+	Object string `arg:"" optional:"" default:"${object_path}/QMP" help:"The object whose introspection data is printed. Default: ${object_path}/QMP."`
 }
+
+// AfterApply finds the mistakes that the parser can't see; it calls this.
+func (c *introspectCommand) AfterApply() error { return checkAddress(c.QMP) }
 
 // Run prints the introspection data of one object.
 func (c *introspectCommand) Run(ctx context.Context) error {
@@ -39,5 +41,5 @@ func (c *introspectCommand) Run(ctx context.Context) error {
 		return fmt.Errorf("there is no object %s; %s and %s/QMP are", c.Object, bridge.DefaultObjectPath, bridge.DefaultObjectPath)
 	}
 	_, err := os.Stdout.Write(xml)
-	return errors.Join(err)
+	return err
 }

@@ -18,10 +18,18 @@ type serveCommand struct {
 
 // AfterApply finds the mistakes that the parser can't see; it calls this.
 func (c *serveCommand) AfterApply() error {
-	if _, inherited := qmp.Address(c.QMP).FD(); strings.HasPrefix(c.QMP, "fd:") && !inherited {
-		return fmt.Errorf("--qmp %s: want fd: and the number of an inherited file descriptor", c.QMP)
+	if err := checkAddress(c.QMP); err != nil {
+		return err
 	}
 	return c.check()
+}
+
+// checkAddress refuses what begins like an inherited descriptor and is none.
+func checkAddress(address string) error {
+	if _, inherited := qmp.Address(address).FD(); strings.HasPrefix(address, "fd:") && !inherited {
+		return fmt.Errorf("--qmp %s: want fd: and the number of an inherited file descriptor", address)
+	}
+	return nil
 }
 
 // Run serves until ctx ends.
