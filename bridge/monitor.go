@@ -47,7 +47,6 @@ func (b *Bridge) adopt(ctx context.Context, monitor *qmp.Conn) error {
 	if err != nil {
 		return fmt.Errorf("QEMU: %w", err)
 	}
-	before := b.commands()
 	if err := b.learn(ctx, monitor, id.target); err != nil {
 		return fmt.Errorf("QEMU: %w", err)
 	}
@@ -58,9 +57,6 @@ func (b *Bridge) adopt(ctx context.Context, monitor *qmp.Conn) error {
 	})
 	select {
 	case <-shown:
-		if before.kind != "" && b.commands() != before {
-			b.announceInterfaces()
-		}
 		return monitor.Err()
 	case <-ctx.Done():
 		return ctx.Err()
@@ -122,7 +118,8 @@ func (b *Bridge) Command(ctx context.Context, name string) error {
 func (b *Bridge) learn(ctx context.Context, monitor *qmp.Conn, target string) error {
 	version := monitor.Version()
 	kind := fmt.Sprintf("%s|%s|%s", version, version.Package, target)
-	if b.commands().kind == kind {
+	before := b.commands()
+	if before.kind == kind {
 		return nil
 	}
 	tables, err := monitor.Execute(ctx, qmp.Command{Name: "query-qmp-schema"})
@@ -134,6 +131,9 @@ func (b *Bridge) learn(ctx context.Context, monitor *qmp.Conn, target string) er
 		return err
 	}
 	b.known.Store(newCommands(kind, table))
+	if before.kind != "" {
+		b.announceInterfaces() // before this QEMU is shown as connected
+	}
 	return nil
 }
 

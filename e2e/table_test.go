@@ -18,7 +18,7 @@ const annotation = "org.qemu.VM1.QMP."
 // TestTable compares what introspection shows with what QEMU says that it has.
 func TestTable(t *testing.T) {
 	vm := rig.StartQEMU(t, rig.QEMU{})
-	wantTable(t, rig.Root.MustDial(t, serveQEMU(t, vm).address))
+	wantTable(t, rig.Self().MustDial(t, serveQEMU(t, vm).address))
 }
 
 // untyped are the commands that are no typed methods: the handshake, which is the bridge's
@@ -80,7 +80,7 @@ func note(names map[string]string, annotations []introspect.Annotation, kind, me
 // has is typed.
 func TestStorageDaemon(t *testing.T) {
 	b := serveQEMU(t, rig.StartStorageDaemon(t))
-	conn := rig.Root.MustDial(t, b.address)
+	conn := rig.Self().MustDial(t, b.address)
 	for _, name := range []string{"Name", "UUID", "Status", "Target"} {
 		if got := get[string](t, conn, name); got != "" {
 			t.Errorf("%s = %q, want none", name, got)

@@ -19,7 +19,7 @@ func TestAnotherVersion(t *testing.T) {
 	newer := rig.QEMU10Program(t)
 	vm := rig.StartQEMU(t, rig.QEMU{Program: debian})
 	b := serveQEMU(t, vm)
-	conn := rig.Root.MustDial(t, b.address)
+	conn := rig.Self().MustDial(t, b.address)
 	first := get[string](t, conn, "Version")
 	before, _ := table(t, conn)
 	wantTable(t, conn)
@@ -55,7 +55,7 @@ func TestAnotherVersion(t *testing.T) {
 // TestSameVersion has a QEMU of the same version come back: nobody hears of other commands.
 func TestSameVersion(t *testing.T) {
 	vm := rig.StartQEMU(t, rig.QEMU{})
-	conn := rig.Root.MustDial(t, serveQEMU(t, vm).address)
+	conn := rig.Self().MustDial(t, serveQEMU(t, vm).address)
 	signals := watch(t, conn, dbus.WithMatchPathNamespace(vmPath))
 	vm.Signal(t, syscall.SIGKILL)
 	vm.Wait(t)
