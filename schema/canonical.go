@@ -99,13 +99,26 @@ func (c *canonical) readToken(kind jsontext.Kind) (fault string, err error) {
 	if err != nil {
 		return "", err
 	}
-	if kind == jsontext.KindNumber && !isFinite(value) {
-		return "the number is too large", nil
+	if kind == jsontext.KindNumber {
+		return numberFault(value), nil
 	}
 	if r, found := noncharacter(value); found {
 		return noncharacterFault(r), nil
 	}
 	return "", nil
+}
+
+// numberFault tells what QEMU would make another number of: it reads integers past 64 bits as
+// doubles, and refuses doubles past their range without an id.
+func numberFault(lexeme []byte) string {
+	switch {
+	case !isFinite(lexeme):
+		return "the number is too large"
+	case isInteger(lexeme) && !isWord(lexeme):
+		return "the integer has more than 64 bits"
+	default:
+		return ""
+	}
 }
 
 // syntaxFault makes jsontext's error one of ours.

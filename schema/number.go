@@ -67,6 +67,15 @@ func isFinite(lexeme []byte) bool {
 	return err == nil
 }
 
+// isWord reports whether an integer fits into 64 bits, with a sign or without.
+func isWord(lexeme []byte) bool {
+	if _, err := strconv.ParseInt(string(lexeme), 10, 64); err == nil {
+		return true
+	}
+	_, err := strconv.ParseUint(string(lexeme), 10, 64)
+	return err == nil
+}
+
 // isInteger reports whether a JSON number has neither fraction nor exponent.
 func isInteger(lexeme []byte) bool { return !bytes.ContainsAny(lexeme, ".eE") }
 
