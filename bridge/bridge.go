@@ -224,8 +224,7 @@ func (b *Bridge) forget(sender string) {
 	if seat := b.seat.Load(); seat != nil {
 		seat.Forget(sender)
 	}
-	b.slots.forget(sender)
-	b.urgent.forget(sender)
+	b.giveBack(sender, nil)
 	b.subscriptions.forget(sender)
 }
 

@@ -29,14 +29,20 @@ func TestMaxArguments(t *testing.T) {
 	}
 }
 
+// A QEMU with a command that it executes out of band.
+const (
+	greetingOOB = `{"QMP":{"version":{"qemu":{"micro":0,"minor":0,"major":9},"package":""},"capabilities":["oob"]}}`
+	yankSchema  = `[{"meta-type":"command","name":"query-yank","arg-type":"0","ret-type":"0","allow-oob":true},{"meta-type":"object","name":"0","members":[]}]`
+)
+
 // TestOutOfBand has a command that QEMU executes out of band pass those that fill its queue.
 func TestOutOfBand(t *testing.T) {
 	m := newMachine(t, map[string]string{
 		"query-yank":       "[]",
-		"query-qmp-schema": `[{"meta-type":"command","name":"query-yank","arg-type":"0","ret-type":"0","allow-oob":true},{"meta-type":"object","name":"0","members":[]}]`,
+		"query-qmp-schema": yankSchema,
 	})
 	m.die()
-	m.listen(qmptest.Options{Greeting: `{"QMP":{"version":{"qemu":{"micro":0,"minor":0,"major":9},"package":""},"capabilities":["oob"]}}`})
+	m.listen(qmptest.Options{Greeting: greetingOOB})
 	m.hold("wait", true)
 	w := serve(t, m)
 	var waiting []*qmptest.Request
@@ -63,4 +69,32 @@ func TestOutOfBand(t *testing.T) {
 		}
 	}
 	m.finish("wait", waiting)
+}
+
+// TestUrgentLimit has three of one sender and more of all want to pass QEMU's queue: two of a
+// sender and eight in all are in flight, and the others follow.
+func TestUrgentLimit(t *testing.T) {
+	const ofAll, ofOne = 8, 2
+	m := newMachine(t, map[string]string{"query-qmp-schema": yankSchema})
+	m.die()
+	m.listen(qmptest.Options{Greeting: greetingOOB})
+	m.hold("query-yank", true)
+	w := serve(t, m)
+	var waiting []*qmptest.Request
+	var replies []chan *dbus.Call
+	for range ofAll/ofOne + 1 {
+		c, calls := w.as(admin), make(chan *dbus.Call, ofOne+1)
+		for range cap(calls) {
+			c.Object(busName, qmpPath).Go(call, 0, calls, "query-yank", none)
+		}
+		replies = append(replies, calls)
+		for range min(ofOne, ofAll-len(waiting)) {
+			waiting = append(waiting, m.nextHeld())
+		}
+		m.noneHeld()
+	}
+	m.finish("query-yank", waiting)
+	for _, calls := range replies {
+		w.as(admin).answered(calls)
+	}
 }

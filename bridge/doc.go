@@ -6,7 +6,7 @@
 //	identify -> resolve -> parse -> decide -> execute -> reply -> audit
 //
 // [Bridge.Handle] is that path and there is no other: a method runs when the policy has
-// allowed its action, and a command reaches QEMU only through request.forward, which
+// allowed its action, and a caller's command reaches QEMU only through request.forward, which
 // checks that it is the one that was decided. The whole path runs on the goroutine that
 // read the call, up to the point where the command is written; the rest on the
 // goroutine that read QEMU's answer. Neither ever blocks: a call whose caller is not

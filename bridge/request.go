@@ -42,18 +42,20 @@ func (b *Bridge) Handle(call *endpoint.Call) endpoint.Verdict {
 		return endpoint.Accepted
 	}
 	if err != nil {
-		b.slots.forget(call.Sender)
-		b.urgent.forget(call.Sender)
+		b.giveBack(call.Sender, nil)
 		r.decision = b.policy.Decide(nil, access.Introspect())
 		r.refuse(failuref(errAccessDenied, "it is not known who you are, so you may do nothing here: %v", err))
 		return endpoint.Accepted
 	}
 	r.caller = caller
 	if err := r.resolve(); err != nil {
+		b.giveBack(call.Sender, nil)
 		r.explain(err)
 		return endpoint.Accepted
 	}
-	if slots := r.lane(); slots != nil {
+	slots := r.lane()
+	b.giveBack(call.Sender, slots)
+	if slots != nil {
 		if !slots.take(call.Sender) {
 			return endpoint.Later
 		}
@@ -61,6 +63,16 @@ func (b *Bridge) Handle(call *endpoint.Call) endpoint.Verdict {
 	}
 	r.execute()
 	return endpoint.Accepted
+}
+
+// giveBack returns what a sender waits for or was granted in other lanes than this one. Only
+// its first call can have asked, and QEMU may have become another since.
+func (b *Bridge) giveBack(sender string, but *slots) {
+	for _, s := range []*slots{b.slots, b.urgent} {
+		if s != but {
+			s.forget(sender)
+		}
+	}
 }
 
 // lane returns the slots of which the request needs one: of the commands that QEMU executes

@@ -128,3 +128,37 @@ func TestUnreadableSocket(t *testing.T) {
 		t.Errorf("exit status %d, %q; want 1 and %q", status, printed, want)
 	}
 }
+
+// TestUnreadLog has nobody read the bridge's standard error, log and audit: every call is
+// answered all the same, refused once its record has no room, and SIGTERM ends it.
+func TestUnreadLog(t *testing.T) {
+	rig.RequireRoot(t)
+	vm := rig.StartQEMU(t, rig.QEMU{})
+	unread, stderr, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unread.Close()
+	cmd := command("serve", "--qmp", vm.Monitors[0], "--bus-dir", filepath.Join(rig.TempDir(t), "bus"), "--grant", "viewer=uid:1")
+	cmd.Stderr = stderr
+	p := rig.Start(t, cmd)
+	stderr.Close()
+	p.WaitOutput(t, "bus=")
+	address := readyAddress(p.Output())
+	viewer, admin := rig.Alice.MustDial(t, address), rig.Root.MustDial(t, address)
+	const calls = 6000 // a pipe holds some 300 records, the audit's queue 4096
+	for range calls {
+		err := viewer.Object(busName, vmPath).Call(busName+".Pause", 0).Err
+		if got, want := errorName(err), dbusError+"AccessDenied"; got != want {
+			t.Fatalf("a viewer's Pause: %s, want %s", got, want)
+		}
+	}
+	_, err = qmp(admin, "stop", nil)
+	if got, want := errorName(err), dbusError+"LimitsExceeded"; got != want {
+		t.Errorf("stop without room for its record: %s, want %s", got, want)
+	}
+	p.Signal(t, syscall.SIGTERM)
+	if status := p.Wait(t); status != 1 { // records are lost, and it says so
+		t.Errorf("exit status %d, want 1", status)
+	}
+}

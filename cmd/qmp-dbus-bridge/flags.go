@@ -108,7 +108,7 @@ func runtimeDir() (string, error) {
 }
 
 // fileName makes any name one harmless element of a path: what is not a letter, a digit,
-// '-' or '.' becomes _xx, and so does a leading '.'. QEMU's name may hold anything.
+// '-' or '.' becomes _xx, and so does a leading '.'. A name may hold anything.
 func fileName(name string) string {
 	var b strings.Builder
 	for i := range len(name) {
