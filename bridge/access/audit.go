@@ -123,6 +123,20 @@ func (a *Audit) Lost() uint64 {
 	return a.lost
 }
 
+// Reopen goes on in the file that is at the destination's path now: a program that rotates logs moves the old one
+// away first. The file is checked, and made, as by OpenAudit. When Reopen has returned, nothing more is written
+// to the old file; each record is in one of the two, once. After an error the old file is used as before.
+// Reopen waits for a write that is under way. It does nothing for other destinations.
+func (a *Audit) Reopen() error {
+	if a.to == nil {
+		return nil
+	}
+	if err := a.to.reopen(); err != nil {
+		return fmt.Errorf("audit: %w", err)
+	}
+	return nil
+}
+
 // Close writes what is queued and closes the destination. If the destination does not take the records within a
 // second they are lost, and the error says how many. Close may be called again.
 func (a *Audit) Close() error {
@@ -193,11 +207,13 @@ func (a *Audit) flush() {
 	a.mu.Unlock()
 }
 
-// put writes one batch, again and again if it has to. While it does, the queue fills up and Reserve refuses.
+// put writes one batch, again and again if it has to, and once more on Close. While it does, the queue fills up
+// and Reserve refuses.
 func (a *Audit) put(batch []Record) {
 	err := a.to.put(batch)
 	a.noteOutcome(err)
-	for err != nil && a.sleep(retryAfter) {
+	for open := true; err != nil && open; {
+		open = a.sleep(retryAfter)
 		err = a.to.put(nil)
 		a.noteOutcome(err)
 	}

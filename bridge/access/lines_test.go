@@ -1,0 +1,276 @@
+package access_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"qmp-dbus-bridge/bridge/access"
+	"qmp-dbus-bridge/e2e/rig"
+)
+
+// auditedNames are the names in the whole lines of audit files, each with how often it is there.
+func auditedNames(t *testing.T, paths ...string) map[string]int {
+	t.Helper()
+	names := map[string]int{}
+	for _, path := range paths {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range bytes.Lines(text) {
+			var record struct{ Caller string }
+			if !bytes.HasSuffix(line, []byte("\n")) {
+				continue // torn by a full disk
+			}
+			if err := json.Unmarshal(line, &record); err != nil {
+				t.Fatalf("%s: %q: %v", path, line, err)
+			}
+			names[record.Caller]++
+		}
+	}
+	return names
+}
+
+func wantEachOnce(t *testing.T, names map[string]int, count int) {
+	t.Helper()
+	if len(names) != count {
+		t.Errorf("%d different records, want %d", len(names), count)
+	}
+	for name, n := range names {
+		if n != 1 {
+			t.Errorf("the record of %s is there %d times", name, n)
+		}
+	}
+}
+
+// TestReopen rotates the file again and again while records come.
+func TestReopen(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "audit")
+	audit := openAudit(t, path)
+	const writers, each = 4, 500
+	var all sync.WaitGroup
+	for writer := range writers {
+		all.Go(func() {
+			for i := range each {
+				if err := audit.Write(access.Record{Name: fmt.Sprintf(":%d.%d", writer, i)}); err != nil {
+					t.Error(err)
+				}
+				if i%50 == 0 {
+					runtime.Gosched()
+				}
+			}
+		})
+	}
+	paths := []string{path}
+	for i := range 10 {
+		old := fmt.Sprintf("%s.%d", path, i)
+		if err := os.Rename(path, old); err != nil {
+			t.Fatal(err)
+		}
+		if err := audit.Reopen(); err != nil {
+			t.Fatal(err)
+		}
+		before, err := os.Stat(old)
+		if err != nil {
+			t.Fatal(err)
+		}
+		paths = append(paths, old)
+		if err := audit.Write(access.Record{Name: fmt.Sprintf(":r.%d", i)}); err != nil {
+			t.Fatal(err)
+		}
+		rig.Eventually(t, "the new file gets records", func() bool {
+			info, err := os.Stat(path)
+			return err == nil && info.Size() > 0
+		})
+		if after, err := os.Stat(old); err != nil || after.Size() != before.Size() {
+			t.Errorf("the old file grew after Reopen: %v", err)
+		}
+	}
+	all.Wait()
+	if err := audit.Close(); err != nil {
+		t.Fatal(err)
+	}
+	wantEachOnce(t, auditedNames(t, paths...), writers*each+10)
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("mode %v, %v, want 0600", info.Mode(), err)
+	}
+}
+
+// TestReopenRefuses has what OpenAudit refuses at the path: the old file is kept, and said to be.
+func TestReopenRefuses(t *testing.T) {
+	for name, spoil := range map[string]struct {
+		with func(path string) error
+		want string
+	}{
+		"symbolic link": {func(path string) error { return os.Symlink("/dev/null", path) }, "symbolic links"},
+		"directory":     {func(path string) error { return os.Mkdir(path, 0o700) }, "is a directory"},
+		"fifo":          {func(path string) error { return unix.Mkfifo(path, 0o600) }, "no such device"},
+		"writable": {func(path string) error {
+			file, err := os.Create(path)
+			if err == nil {
+				err = file.Chmod(0o622)
+				file.Close()
+			}
+			return err
+		}, "lets others write"},
+		"no directory": {func(path string) error { return os.Rename(filepath.Dir(path), filepath.Dir(path)+".old") }, "no such file"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "log")
+			if err := os.Mkdir(dir, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			path, old := filepath.Join(dir, "audit"), filepath.Join(dir, "audit.1")
+			audit := openAudit(t, path)
+			if err := os.Rename(path, old); err != nil {
+				t.Fatal(err)
+			}
+			if err := spoil.with(path); err != nil {
+				t.Fatal(err)
+			}
+			fds := len(rig.FDs(t, os.Getpid()))
+			err := audit.Reopen()
+			if err == nil || !strings.Contains(err.Error(), spoil.want) || !strings.Contains(err.Error(), "going on in the file that is open") {
+				t.Errorf("Reopen: %v, want one with %q that says what happens", err, spoil.want)
+			}
+			if after := len(rig.FDs(t, os.Getpid())); after != fds {
+				t.Errorf("%d descriptors, want %d", after, fds)
+			}
+			if err := audit.Write(access.Record{Name: ":1.5"}); err != nil {
+				t.Fatal(err)
+			}
+			if err := audit.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if name == "no directory" {
+				old = filepath.Join(dir+".old", "audit.1")
+			}
+			wantEachOnce(t, auditedNames(t, old), 1)
+		})
+	}
+}
+
+// TestReopenOtherDestinations has nothing to do, and leaves no descriptor behind.
+func TestReopenOtherDestinations(t *testing.T) {
+	reader := withStderr(t)
+	stderr := openAudit(t, "stderr")
+	file := openAudit(t, filepath.Join(t.TempDir(), "audit"))
+	fds := len(rig.FDs(t, os.Getpid()))
+	for name, audit := range map[string]*access.Audit{"stderr": stderr, "none": openAudit(t, "none"), "a file that is still there": file} {
+		if err := audit.Reopen(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if after := len(rig.FDs(t, os.Getpid())); after != fds {
+		t.Errorf("%d descriptors, want %d", after, fds)
+	}
+	if err := stderr.Write(access.Record{Name: ":1.5"}); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := reader.Read(make([]byte, 1000)); n == 0 || err != nil {
+		t.Errorf("standard error got %d bytes, %v", n, err)
+	}
+	if err := file.Close(); err != nil {
+		t.Fatal(err)
+	}
+	fds = len(rig.FDs(t, os.Getpid()))
+	if err := file.Reopen(); err == nil {
+		t.Error("Reopen after Close succeeded")
+	}
+	if after := len(rig.FDs(t, os.Getpid())); after != fds {
+		t.Errorf("%d descriptors after Close, want %d", after, fds)
+	}
+}
+
+// TestFullDisk fills the disk with half a line. What has no room waits, and is whole in the file that
+// takes the full one's place.
+func TestFullDisk(t *testing.T) {
+	rig.RequireRoot(t)
+	inOwnMounts(t, testFullDisk)
+}
+
+// inOwnMounts runs a test on a thread that sees mounts of its own.
+func inOwnMounts(t *testing.T, test func(t *testing.T)) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread() // for good: the thread ends with the goroutine
+		if err := unix.Unshare(unix.CLONE_FS | unix.CLONE_NEWNS); err != nil {
+			t.Errorf("unshare: %v", err)
+		} else if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+			t.Errorf("mount: %v", err)
+		} else {
+			test(t)
+		}
+	}()
+	<-done
+}
+
+func testFullDisk(t *testing.T) {
+	full, roomy := t.TempDir(), t.TempDir()
+	link := filepath.Join(t.TempDir(), "log")
+	if err := unix.Mount("tmpfs", full, "tmpfs", 0, "size=4k"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(full, link); err != nil {
+		t.Fatal(err)
+	}
+	audit := openAudit(t, filepath.Join(link, "audit"))
+	const count = 50
+	for i := range count {
+		if err := audit.Write(access.Record{Name: fmt.Sprintf(":1.%d", i)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rig.Eventually(t, "the disk is full", func() bool {
+		info, err := os.Stat(filepath.Join(full, "audit"))
+		return err == nil && info.Size() == 4096
+	})
+	if err := os.Remove(link); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(roomy, link); err != nil {
+		t.Fatal(err)
+	}
+	if err := audit.Reopen(); err != nil {
+		t.Fatal(err)
+	}
+	if err := audit.Close(); err != nil {
+		t.Fatal(err)
+	}
+	wantEachOnce(t, auditedNames(t, filepath.Join(full, "audit"), filepath.Join(roomy, "audit")), count)
+}
+
+// TestTornLine opens a file that ends in the middle of a line.
+func TestTornLine(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "audit")
+	for _, tt := range []struct{ before, want string }{
+		{"", ""},
+		{"{}\n", "{}\n"},
+		{`{"tim`, "{\"tim\n"},
+	} {
+		if err := os.WriteFile(path, []byte(tt.before), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		audit := openAudit(t, path)
+		if err := audit.Write(access.Record{Name: ":1.5"}); err != nil {
+			t.Fatal(err)
+		}
+		if err := audit.Close(); err != nil {
+			t.Fatal(err)
+		}
+		text, err := os.ReadFile(path)
+		if err != nil || !strings.HasPrefix(string(text), tt.want+`{"time":`) {
+			t.Errorf("after %q: %q, %v", tt.before, text, err)
+		}
+	}
+}
