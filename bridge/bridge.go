@@ -53,7 +53,8 @@ type Bridge struct {
 	urgent        *slots // of those out of band
 	subscriptions *subscriptions
 	known         atomic.Pointer[commands] // of the QEMU connected last
-	misfits       atomic.Uint64            // values that its schema does not have
+	misfits       tally                    // values that its schema does not have
+	unevaluated   tally                    // decisions for which a policy could not be evaluated
 	reached       atomic.Pointer[qmp.Conn] // nil while there is none
 	losses        *losses                  // of signals
 	texts         uint64                   // events sent as JSON; of the QMP reader alone

@@ -92,10 +92,11 @@ func (r *request) setCommand(name string, arguments []byte) error {
 	if string(arguments) == "{}" {
 		arguments = nil
 	}
-	r.command = qmp.Command{Name: name, Arguments: arguments, OOB: r.outOfBand}
+	r.command = qmp.Command{Name: name, OOB: r.outOfBand}
 	if len(arguments) > maxArguments {
 		return failuref(errLimits, "%s: the arguments are %d bytes of JSON; %d is the most", dbusText(name), len(arguments), maxArguments)
 	}
+	r.command.Arguments = arguments
 	return nil
 }
 

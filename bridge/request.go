@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"bytes"
 	"errors"
 	"time"
 
@@ -22,7 +23,9 @@ type request struct {
 	began  time.Time
 
 	action    access.Action   // what run will do, once parse knows
+	malformed error           // what parse found wrong with the arguments
 	decision  access.Decision // the zero value is a refusal
+	decided   qmp.Command     // that decision is about, if it is about one
 	plan      *schema.Command // of the command that is forwarded, if QEMU has it
 	outOfBand bool            // QEMU is to execute it past the others
 	slots     *slots          // of which one is taken; nil if none
@@ -43,7 +46,7 @@ func (b *Bridge) Handle(call *endpoint.Call) endpoint.Verdict {
 	}
 	if err != nil {
 		b.giveBack(call.Sender, nil)
-		r.decision = b.policy.Decide(nil, access.Introspect())
+		r.decision = b.policy.Decide(nil, access.Introspect(), nil)
 		r.refuse(failuref(errAccessDenied, "it is not known who you are, so you may do nothing here: %v", err))
 		return endpoint.Accepted
 	}
@@ -106,14 +109,13 @@ func (r *request) explain(err error) {
 // wrong with the values of the arguments is told only to those who may do what was called.
 func (r *request) execute() {
 	r.action = r.method.action
-	var malformed error
 	if r.method.parse != nil {
-		malformed = r.method.parse(r)
+		r.malformed = r.method.parse(r)
 	}
 	switch {
 	case !r.decide():
-	case malformed != nil:
-		r.fail(malformed)
+	case r.malformed != nil:
+		r.fail(r.malformed)
 	default:
 		r.method.run(r)
 	}
@@ -121,12 +123,11 @@ func (r *request) execute() {
 
 // decide asks the policy for r.action and refuses the request if it may not be.
 func (r *request) decide() bool {
-	r.decision = r.bridge.policy.Decide(r.caller, r.action)
+	r.decision = r.bridge.policy.Decide(r.caller, r.action, r.command.Arguments)
+	r.decided = r.command
 	if !r.decision.Allowed() {
-		if err := r.decision.Err(); err != nil {
-			r.bridge.log.Error("a policy can't be evaluated", "policy", r.decision.Policy(), "error", err)
-		}
-		r.refuse(failuref(errAccessDenied, "uid %d may not do %s", r.caller.UID, dbusText(r.action.String())))
+		r.bridge.noteUnevaluated(r.decision)
+		r.refuse(r.denial())
 		return false
 	}
 	if err := r.bridge.audit.Reserve(); err != nil {
@@ -135,6 +136,20 @@ func (r *request) decide() bool {
 		return false
 	}
 	return true
+}
+
+// denial says why the request is refused. Who may give the command other arguments is told
+// what is wrong with these.
+func (r *request) denial() *failure {
+	other := r.bridge.policy.MayAllow(r.caller, r.action)
+	switch {
+	case other && r.malformed != nil:
+		return failureOf(r.malformed)
+	case other:
+		return failuref(errAccessDenied, "uid %d may not do %s with these arguments", r.caller.UID, dbusText(r.action.String()))
+	default:
+		return failuref(errAccessDenied, "uid %d may not do %s", r.caller.UID, dbusText(r.action.String()))
+	}
 }
 
 // refuse ends a request that the policy does not allow.
@@ -212,7 +227,7 @@ func (r *request) release() {
 func (r *request) forward(done func(qmp.Reply)) {
 	monitor := r.bridge.monitor()
 	switch {
-	case !r.decision.Allowed() || r.decision.Action() != access.Command(r.command.Name).String():
+	case !r.isDecided():
 		r.fail(failuref(errAccessDenied, "%s was not decided", r.command.Name))
 		return
 	case monitor == nil:
@@ -226,4 +241,11 @@ func (r *request) forward(done func(qmp.Reply)) {
 		}
 		done(reply)
 	})
+}
+
+// isDecided tells whether the command is allowed, and the one that was decided.
+func (r *request) isDecided() bool {
+	return r.decision.Allowed() &&
+		r.decision.Action() == access.Command(r.command.Name).String() &&
+		r.decided.Name == r.command.Name && bytes.Equal(r.decided.Arguments, r.command.Arguments)
 }

@@ -48,6 +48,7 @@ type world struct {
 	qmp    func(context.Context, qmp.Options) (*qmp.Conn, error)
 	audit  *access.Audit
 	file   string     // the audit's
+	cedar  string     // policies besides the built-in one
 	ended  chan error // gets what Run returns; nil before run
 	once   bool
 }
@@ -110,6 +111,13 @@ func (w *world) join() {
 			w.tb.Fatal(err)
 		}
 		config.Grants = append(config.Grants, grant)
+	}
+	if w.cedar != "" {
+		file := filepath.Join(w.tb.TempDir(), "test.cedar")
+		if err := os.WriteFile(file, []byte(w.cedar), 0o600); err != nil {
+			w.tb.Fatal(err)
+		}
+		config.Files = []string{file}
 	}
 	policy, err := access.New(config)
 	if err != nil {

@@ -122,7 +122,7 @@ func subscribe(r *request) {
 // decideEvent asks the policy whether the caller may receive an event, and records that.
 func (r *request) decideEvent(event string) error {
 	record := r.record(resultOK)
-	record.Decision = r.bridge.policy.Decide(r.caller, access.Event(event))
+	record.Decision = r.bridge.policy.Decide(r.caller, access.Event(event), nil)
 	if !record.Decision.Allowed() {
 		record.Result = errAccessDenied
 	}

@@ -3,7 +3,6 @@ package bridge
 import (
 	"cmp"
 	"errors"
-	"math/bits"
 
 	"qmp-dbus-bridge/bridge/access"
 	"qmp-dbus-bridge/qmp"
@@ -76,8 +75,7 @@ func (b *Bridge) noteMisfits(m schema.Misfits) {
 	if m.Count == 0 {
 		return
 	}
-	after := b.misfits.Add(uint64(m.Count))
-	if before := after - uint64(m.Count); bits.Len64(before) != bits.Len64(after) {
-		b.log.Warn("QEMU sent values that its schema does not have", "first", m.First, "count", after)
+	if count, doubled := b.misfits.add(m.Count); doubled {
+		b.log.Warn("QEMU sent values that its schema does not have", "first", m.First, "count", count)
 	}
 }

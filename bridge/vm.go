@@ -61,10 +61,8 @@ func commandMethod(name, command string, reply func(*request)) method {
 		Method:   schema.Method{Name: name},
 		action:   access.Command(command),
 		forwards: true,
-		run: func(r *request) {
-			r.command = qmp.Command{Name: command}
-			r.forward(func(qmp.Reply) { reply(r) })
-		},
+		parse:    func(r *request) error { return r.setCommand(command, nil) },
+		run:      func(r *request) { r.forward(func(qmp.Reply) { reply(r) }) },
 	}
 }
 
@@ -84,7 +82,7 @@ func afterRefresh(r *request) {
 
 func canExecute(r *request) {
 	d := r.Decoder()
-	allowed := r.bridge.policy.Decide(r.caller, access.Command(d.String())).Allowed()
+	allowed := r.bridge.policy.MayAllow(r.caller, access.Command(d.String()))
 	r.reply("b", func(e *wire.Encoder) error {
 		e.Bool(allowed)
 		return d.Err()
@@ -95,7 +93,7 @@ func listCommands(r *request) {
 	r.reply("as", func(e *wire.Encoder) error {
 		e.OpenArray("s")
 		for _, name := range r.bridge.commands().Commands() {
-			if r.bridge.policy.Decide(r.caller, access.Command(name)).Allowed() {
+			if r.bridge.policy.MayAllow(r.caller, access.Command(name)) {
 				e.String(name)
 			}
 		}

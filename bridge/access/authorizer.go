@@ -50,27 +50,41 @@ func New(config Config) (*Authorizer, error) {
 	return a, nil
 }
 
-// Decide says whether the caller may do the action. A nil caller, one without identity and the zero
-// Action are denied. It never blocks.
-func (a *Authorizer) Decide(caller *Caller, action Action) Decision {
-	if caller == nil || !caller.identified || !grantable(caller.UID) {
-		return deny(action, noCaller)
-	}
-	if !action.valid {
-		return deny(action, invalidAction)
+// Decide says whether the caller may do the action; of a command with these arguments, one JSON object in UTF-8, exactly
+// as QEMU will get it, or nil for none. A nil caller, one without identity and the zero Action are denied. Decide never
+// blocks; arguments stays the caller's.
+//
+// The arguments are read only if a policy has a say that looks at them. They are refused, as "bad-arguments", when they
+// are more than 32 levels deep, have more than 1024 values or 64 KiB of names, or are no JSON object. A policy that looks
+// at a value that Cedar can't hold (null, a fraction, an integer beyond 64 bits with a sign) can't be evaluated,
+// and neither can it by asking whether that is there.
+func (a *Authorizer) Decide(caller *Caller, action Action, arguments []byte) Decision {
+	if refused, ok := refuse(caller, action); ok {
+		return refused
 	}
 	principal := a.principal(caller)
-	request := entities{principal: principal.entity, action: cedar.Entity{
-		UID:     cedar.NewEntityUID("Action", cedar.String(action.name)),
-		Parents: a.classes[action.class],
-	}}
-	verdict, why := cedar.Authorize(principal.policies, &request, cedar.Request{
-		Principal: request.principal.UID,
-		Action:    request.action.UID,
-		Resource:  a.resource,
-		Context:   principal.context,
-	})
-	return newDecision(action, verdict, why)
+	return principal.ruling(action).decide(principal, arguments)
+}
+
+// MayAllow is false when Decide denies the action whatever the arguments are, as far as can be told from the policies
+// that do not look at them, and true otherwise.
+func (a *Authorizer) MayAllow(caller *Caller, action Action) bool {
+	if _, ok := refuse(caller, action); ok {
+		return false
+	}
+	ruling := a.principal(caller).ruling(action)
+	return ruling.fixed.allowed || len(ruling.open) > 0
+}
+
+// refuse denies what no policy is asked about.
+func refuse(caller *Caller, action Action) (Decision, bool) {
+	switch {
+	case caller == nil || !caller.identified || !grantable(caller.UID):
+		return deny(action, noCaller), true
+	case !action.valid:
+		return deny(action, invalidAction), true
+	}
+	return Decision{}, false
 }
 
 // newDecision turns Cedar's verdict into ours, which differs where a policy could not be evaluated: Cedar
@@ -78,17 +92,16 @@ func (a *Authorizer) Decide(caller *Caller, action Action) Decision {
 func newDecision(action Action, verdict cedar.Decision, why cedar.Diagnostic) Decision {
 	forbidden := verdict == cedar.Deny && len(why.Reasons) > 0
 	if len(why.Errors) > 0 && !forbidden {
-		failed := why.Errors[0]
-		d := deny(action, errorPrefix+string(failed.PolicyID))
-		d.err = errors.New(failed.String())
-		return d
+		first := why.Errors[0]
+		return failed(action, errorPrefix+string(first.PolicyID), errors.New(first.String()))
 	}
 	if len(why.Reasons) == 0 {
 		return deny(action, defaultDeny)
 	}
 	return Decision{
-		allowed: verdict == cedar.Allow,
-		action:  action.name,
-		policy:  string(why.Reasons[0].PolicyID),
+		allowed:   verdict == cedar.Allow,
+		forbidden: forbidden,
+		action:    action.name,
+		policy:    string(why.Reasons[0].PolicyID),
 	}
 }

@@ -91,7 +91,7 @@ func TestMatrix(t *testing.T) {
 		caller := newCaller(t, s.uid, s.gids...)
 		check := func(action access.Action, want bool) {
 			t.Helper()
-			got := rules.Decide(caller, action)
+			got := rules.Decide(caller, action, nil)
 			if got.Allowed() != want {
 				t.Errorf("%s: %v = %v by %s, want %v", s.name, action, got.Allowed(), got.Policy(), want)
 			}
@@ -124,7 +124,7 @@ func TestNobodyIsDenied(t *testing.T) {
 		"literal overflow":  {Name: ":1.5", UID: 4294967295},
 		"literal no caller": {UID: 1004},
 	} {
-		if got := rules.Decide(caller, access.Command("query-status")); got.Allowed() || got.Policy() != "no-identity" {
+		if got := rules.Decide(caller, access.Command("query-status"), nil); got.Allowed() || got.Policy() != "no-identity" {
 			t.Errorf("%s: allowed %v by %s, want a denial by no-identity", name, got.Allowed(), got.Policy())
 		}
 	}
@@ -135,7 +135,7 @@ func TestZeroValuesDeny(t *testing.T) {
 	if decision.Allowed() || decision.Policy() != "default-deny" {
 		t.Errorf("zero Decision: allowed %v by %s", decision.Allowed(), decision.Policy())
 	}
-	if got := newAuthorizer(t).Decide(newCaller(t, 0), access.Action{}); got.Allowed() {
+	if got := newAuthorizer(t).Decide(newCaller(t, 0), access.Action{}, nil); got.Allowed() {
 		t.Errorf("zero Action is allowed by %s", got.Policy())
 	}
 }
@@ -149,11 +149,11 @@ func TestForgedActions(t *testing.T) {
 	stranger, viewer, root := newCaller(t, 1000), newCaller(t, 1001), newCaller(t, 0)
 	for _, name := range []string{"read-properties", "introspect", "subscribe"} {
 		for _, caller := range []*access.Caller{stranger, viewer} {
-			if got := rules.Decide(caller, access.Command(name)); got.Allowed() {
+			if got := rules.Decide(caller, access.Command(name), nil); got.Allowed() {
 				t.Errorf("uid %d: command %q is allowed by %s", caller.UID, name, got.Policy())
 			}
 		}
-		if got := rules.Decide(root, access.Command(name)); !got.Allowed() || got.Policy() != "admin" {
+		if got := rules.Decide(root, access.Command(name), nil); !got.Allowed() || got.Policy() != "admin" {
 			t.Errorf("root: command %q: %v by %s, want allowed by admin", name, got.Allowed(), got.Policy())
 		}
 	}
@@ -161,20 +161,20 @@ func TestForgedActions(t *testing.T) {
 		"event:STOP", "class:read", "command:stop", "command:read-properties", ":", strings.Repeat("x", 256),
 	} {
 		for _, caller := range []*access.Caller{stranger, viewer, root} {
-			got := rules.Decide(caller, access.Command(name))
+			got := rules.Decide(caller, access.Command(name), nil)
 			if got.Allowed() || got.Policy() != "invalid-action" {
 				t.Errorf("uid %d: command %q: %v by %s, want a denial by invalid-action",
 					caller.UID, name, got.Allowed(), got.Policy())
 			}
 		}
 	}
-	if got := rules.Decide(root, access.Command(strings.Repeat("x", 255))); !got.Allowed() {
+	if got := rules.Decide(root, access.Command(strings.Repeat("x", 255)), nil); !got.Allowed() {
 		t.Errorf("root: command of 255 bytes is denied by %s", got.Policy())
 	}
-	if got := rules.Decide(root, access.Event(strings.Repeat("x", 255))); !got.Allowed() {
+	if got := rules.Decide(root, access.Event(strings.Repeat("x", 255)), nil); !got.Allowed() {
 		t.Errorf("root: event of 255 bytes is denied by %s", got.Policy())
 	}
-	if got := rules.Decide(root, access.Event(strings.Repeat("x", 256))); got.Allowed() {
+	if got := rules.Decide(root, access.Event(strings.Repeat("x", 256)), nil); got.Allowed() {
 		t.Errorf("root: event of 256 bytes is allowed by %s", got.Policy())
 	}
 }
@@ -196,7 +196,7 @@ func TestDecidingPolicy(t *testing.T) {
 		{1004, access.Command("migrate"), "admin"},
 		{0, access.Command("quit"), "admin-quit"},
 	} {
-		if got := rules.Decide(newCaller(t, tt.uid), tt.action).Policy(); got != tt.want {
+		if got := rules.Decide(newCaller(t, tt.uid), tt.action, nil).Policy(); got != tt.want {
 			t.Errorf("uid %d, %v: decided by %s, want %s", tt.uid, tt.action, got, tt.want)
 		}
 	}
@@ -205,14 +205,14 @@ func TestDecidingPolicy(t *testing.T) {
 // A Caller keeps what an Authorizer made of it; another Authorizer must not take that over.
 func TestCallerMeetsAnotherAuthorizer(t *testing.T) {
 	caller := newCaller(t, 1004)
-	if !newAuthorizer(t).Decide(caller, access.Command("stop")).Allowed() {
+	if !newAuthorizer(t).Decide(caller, access.Command("stop"), nil).Allowed() {
 		t.Fatal("admin may not stop")
 	}
 	bare, err := access.New(access.Config{VM: "vm", BridgeUID: bridgeUID})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := bare.Decide(caller, access.Command("stop")); got.Allowed() {
+	if got := bare.Decide(caller, access.Command("stop"), nil); got.Allowed() {
 		t.Errorf("without the grant: allowed by %s", got.Policy())
 	}
 }

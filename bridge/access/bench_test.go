@@ -33,7 +33,7 @@ func BenchmarkDecide(b *testing.B) {
 			caller := newCaller(b, 1001, groups...)
 			b.ReportAllocs()
 			for b.Loop() {
-				if !rules.Decide(caller, access.Command("query-status")).Allowed() {
+				if !rules.Decide(caller, access.Command("query-status"), nil).Allowed() {
 					b.Fatal("denied")
 				}
 			}
@@ -45,7 +45,7 @@ func BenchmarkDecide(b *testing.B) {
 func BenchmarkFirstDecision(b *testing.B) {
 	rules := newAuthorizer(b)
 	for b.Loop() {
-		rules.Decide(newCaller(b, 1001, 1001, 4, 24, 27), access.Command("query-status"))
+		rules.Decide(newCaller(b, 1001, 1001, 4, 24, 27), access.Command("query-status"), nil)
 	}
 }
 
@@ -59,7 +59,7 @@ func BenchmarkAuditWrite(b *testing.B) {
 	defer audit.Close()
 	caller := newCaller(b, 1001)
 	record := access.Record{Name: ":1.5", Caller: caller, Result: "ok"}
-	record.Decision = newAuthorizer(b).Decide(caller, access.Command("query-status"))
+	record.Decision = newAuthorizer(b).Decide(caller, access.Command("query-status"), nil)
 	b.ReportAllocs()
 	for b.Loop() {
 		for audit.Reserve() != nil { // full: the goroutine that writes is behind
@@ -72,7 +72,7 @@ func BenchmarkAuditWrite(b *testing.B) {
 func BenchmarkRecordJSON(b *testing.B) {
 	caller := newCaller(b, 1001)
 	record := access.Record{Name: ":1.5", Caller: caller, Result: "ok"}
-	record.Decision = newAuthorizer(b).Decide(caller, access.Command("query-status"))
+	record.Decision = newAuthorizer(b).Decide(caller, access.Command("query-status"), nil)
 	var line []byte
 	b.ReportAllocs()
 	for b.Loop() {

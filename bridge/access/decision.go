@@ -5,16 +5,21 @@ const (
 	defaultDeny   = "default-deny"   // no policy permits it
 	noCaller      = "no-identity"    // it is not known who calls
 	invalidAction = "invalid-action" // such an action cannot be named in a policy
+	badArguments  = "bad-arguments"  // a policy looks at the arguments, which it can't be given
 	errorPrefix   = "error:"         // before the id of a policy that could not be evaluated
 )
+
+// reservedIDs are those that no policy may have.
+var reservedIDs = []string{defaultDeny, noCaller, invalidAction, badArguments}
 
 // Decision says whether an action may be done. It is made by Authorizer.Decide alone; the zero
 // Decision denies.
 type Decision struct {
-	allowed bool
-	action  string
-	policy  string
-	err     error
+	allowed   bool
+	forbidden bool // by a policy
+	action    string
+	policy    string
+	err       error
 }
 
 // Allowed tells whether the action may be done.
@@ -23,8 +28,8 @@ func (d Decision) Allowed() bool { return d.allowed }
 // Action is the action's name, as Action.String gives it.
 func (d Decision) Action() string { return d.action }
 
-// Policy is the id of the deciding policy, or "default-deny", "no-identity", "invalid-action" or
-// "error:" and the id of the policy that could not be evaluated.
+// Policy is the id of the deciding policy, or "default-deny", "no-identity", "invalid-action",
+// "bad-arguments", or "error:" and the id of the policy that could not be evaluated.
 func (d Decision) Policy() string {
 	if d.policy == "" {
 		return defaultDeny
@@ -32,9 +37,14 @@ func (d Decision) Policy() string {
 	return d.policy
 }
 
-// Err says why a policy could not be evaluated; nil otherwise. It is for the log, not for callers.
+// Err says why a policy could not be evaluated, or could not be given the arguments; nil otherwise. It is for the
+// log, not for callers.
 func (d Decision) Err() error { return d.err }
 
 func deny(action Action, policy string) Decision {
 	return Decision{action: action.name, policy: policy}
+}
+
+func failed(action Action, policy string, err error) Decision {
+	return Decision{action: action.name, policy: policy, err: err}
 }

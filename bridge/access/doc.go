@@ -13,14 +13,17 @@
 // policy files, all in the Cedar language. What is decided is an Action, made by Command, Event,
 // ReadProperties, Introspect or Subscribe, so that no name a caller can think of turns one kind
 // of action into another. Commands and events belong to classes by risk (risk.tsv, events.tsv).
-// Decide neither blocks nor talks to anyone; the zero Decision is a denial.
+// Decide neither blocks nor talks to anyone; the zero Decision is a denial. What the policies say of a
+// caller and an action is kept with the caller; a command's arguments are read only where a policy
+// looks at them, and a policy that looks at what Cedar can't hold is an error, hence a denial.
 //
 // Audit writes one JSON line (or journal entry) per decision from a bounded queue. Room in it is
 // reserved before a command is executed: when there is none, the call has to be refused.
 //
 // Limits: 1024 callers known, 16 lookups on the bus at a time, 256 waiting for one lookup, 1 s a
 // lookup, 1024 groups and 4096 bytes of label a caller, 255 bytes a command or event name,
-// 1 MiB a policy file, 4096 audit records waiting.
+// 1 MiB a policy file, 4096 audit records waiting; of arguments that a policy looks at 32 levels, 1024 values
+// and 64 KiB of names.
 //
 // Usage:
 //
@@ -30,7 +33,7 @@
 //	audit, err := access.OpenAudit("stderr")
 //	...
 //	caller, err := callers.Lookup(sender, retry) // access.ErrPending: retry is called later
-//	decision := rules.Decide(caller, access.Command("stop"))
+//	decision := rules.Decide(caller, access.Command("stop"), nil)
 //	if !decision.Allowed() || audit.Reserve() != nil {
 //		// refuse
 //	}

@@ -21,7 +21,7 @@ func Example() {
 		log.Fatal(err)
 	}
 	for _, command := range []string{"stop", "migrate"} {
-		decision := rules.Decide(caller, access.Command(command))
+		decision := rules.Decide(caller, access.Command(command), nil)
 		fmt.Println(command, decision.Allowed(), decision.Policy())
 	}
 	// Output:

@@ -83,7 +83,7 @@ func FuzzParseCredentials(f *testing.F) {
 		if strings.Contains(caller.Label, "\x00") || len(caller.Label) > 4096 || len(caller.GIDs) > 1024 {
 			t.Errorf("label %q, %d groups", caller.Label, len(caller.GIDs))
 		}
-		decision := rules.Decide(caller, access.Command("query-status"))
+		decision := rules.Decide(caller, access.Command("query-status"), nil)
 		checkLine(t, access.Record{Name: name, Caller: caller, Decision: decision})
 	})
 }
@@ -100,7 +100,7 @@ func FuzzCommand(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, name string) {
 		action := access.Command(name)
-		got := rules.Decide(viewer, action)
+		got := rules.Decide(viewer, action, nil)
 		if want := access.CommandClass(name) == access.ClassRead; got.Allowed() != want {
 			t.Errorf("viewer: %q = %v by %s, want %v", name, got.Allowed(), got.Policy(), want)
 		}

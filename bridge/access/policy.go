@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/cedar-policy/cedar-go"
+	cedarast "github.com/cedar-policy/cedar-go/ast"
 	"github.com/cedar-policy/cedar-go/x/exp/ast"
 	"github.com/cedar-policy/cedar-go/x/exp/eval"
 )
@@ -27,13 +28,27 @@ func BuiltinPolicy() string { return builtinCedar }
 
 // policy is one policy with the id that decisions and the audit name.
 type policy struct {
-	id   string
-	rule *cedar.Policy
+	id         string
+	rule       *cedar.Policy
+	conditions *cedar.Policy // the rule for everyone and everything: to evaluate where its scope is known to hold
+	reads      reads
 }
+
+func newPolicy(id string, rule *cedar.Policy) *policy {
+	anywhere := *(*ast.Policy)(rule.AST())
+	anywhere.Principal, anywhere.Action, anywhere.Resource = ast.ScopeTypeAll{}, ast.ScopeTypeAll{}, ast.ScopeTypeAll{}
+	return &policy{
+		id: id, rule: rule,
+		conditions: cedar.NewPolicyFromAST((*cedarast.Policy)(&anywhere)),
+		reads:      readsOf(&anywhere),
+	}
+}
+
+func (p *policy) permits() bool { return p.rule.Effect() == cedar.Permit }
 
 // policies are evaluated in the order in which they were read, so that of several deciding ones always the
 // same is named.
-type policies []policy
+type policies []*policy
 
 // loadPolicies reads the built-in policy and the files. All are good or there is an error.
 func loadPolicies(files []string, owner uint32) (policies, error) {
@@ -77,10 +92,10 @@ func (p policies) parse(file, text string) (policies, error) {
 		if err != nil {
 			return nil, err
 		}
-		if slices.ContainsFunc(p, func(other policy) bool { return other.id == id }) {
+		if slices.ContainsFunc(p, func(other *policy) bool { return other.id == id }) {
 			return nil, fmt.Errorf("%s: a policy with the id %q exists already", place(rule), id)
 		}
-		p = append(p, policy{id: id, rule: rule})
+		p = append(p, newPolicy(id, rule))
 	}
 	return p, nil
 }
@@ -97,37 +112,32 @@ func ruleID(rule *cedar.Policy) (string, error) {
 	return string(id), nil
 }
 
-func reserved(id string) bool { return id == defaultDeny || id == noCaller || id == invalidAction }
+func reserved(id string) bool { return slices.Contains(reservedIDs, id) }
 
 func place(rule *cedar.Policy) string {
 	at := rule.Position()
 	return fmt.Sprintf("%s:%d:%d", at.Filename, at.Line, at.Column)
 }
 
-// forPrincipal are the policies whose scope takes the principal and the resource. The others are neither
-// satisfied nor in error whatever the action, so leaving them out changes no decision. It is done
-// once per caller: looking for one of 100 groups among a caller's 30 takes Cedar 59 us a decision.
-func (p policies) forPrincipal(entities cedar.EntityGetter, principal, resource cedar.EntityUID) policies {
-	env := eval.Env{
-		Entities: entities, Principal: principal, Resource: resource,
-		Action: eval.Variable("action"), Context: eval.Variable("context"),
-	}
+// within are the policies whose scope takes what env has; a variable there takes all. The others are neither
+// satisfied nor in error, so leaving them out changes no decision.
+func (p policies) within(env eval.Env) policies {
 	var chosen policies
-	for _, one := range p {
-		scope := *(*ast.Policy)(one.rule.AST())
+	for i := range p {
+		scope := *(*ast.Policy)(p[i].rule.AST())
 		scope.Conditions = nil // they may be in error, which has to be seen
 		if _, keep := eval.PartialPolicy(env, &scope); keep {
-			chosen = append(chosen, one)
+			chosen = append(chosen, p[i])
 		}
 	}
 	return chosen
 }
 
-// All makes policies what cedar.Authorize wants.
+// All makes policies, whose scope is known to hold, what cedar.Authorize wants.
 func (p policies) All() iter.Seq2[cedar.PolicyID, *cedar.Policy] {
 	return func(yield func(cedar.PolicyID, *cedar.Policy) bool) {
 		for i := range p {
-			if !yield(cedar.PolicyID(p[i].id), p[i].rule) {
+			if !yield(cedar.PolicyID(p[i].id), p[i].conditions) {
 				return
 			}
 		}

@@ -43,12 +43,12 @@ func TestPolicyFileDenies(t *testing.T) {
 		{1006, access.Command("stop"), "default-deny"},
 		{1007, access.Command("stop"), "default-deny"},
 	} {
-		got := rules.Decide(newCaller(t, tt.uid), tt.action)
+		got := rules.Decide(newCaller(t, tt.uid), tt.action, nil)
 		if got.Allowed() || got.Policy() != tt.want {
 			t.Errorf("uid %d, %v: %v by %s, want a denial by %s", tt.uid, tt.action, got.Allowed(), got.Policy(), tt.want)
 		}
 	}
-	if got := rules.Decide(newCaller(t, 1000), access.Command("stop")); !got.Allowed() || got.Policy() != "all" {
+	if got := rules.Decide(newCaller(t, 1000), access.Command("stop"), nil); !got.Allowed() || got.Policy() != "all" {
 		t.Errorf("uid 1000, stop: %v by %s, want allowed by all", got.Allowed(), got.Policy())
 	}
 }
@@ -65,11 +65,11 @@ func TestEvaluationErrorDenies(t *testing.T) {
 	} {
 		rules := newAuthorizer(t, policyFile(t, text))
 		admin := newCaller(t, 1004)
-		got := rules.Decide(admin, access.Command("stop"))
+		got := rules.Decide(admin, access.Command("stop"), nil)
 		if got.Allowed() || got.Policy() != "error:broken" || got.Err() == nil {
 			t.Errorf("%s: %v by %s, error %v, want a denial by error:broken", name, got.Allowed(), got.Policy(), got.Err())
 		}
-		if got := rules.Decide(admin, access.Command("cont")); !got.Allowed() {
+		if got := rules.Decide(admin, access.Command("cont"), nil); !got.Allowed() {
 			t.Errorf("%s: another action is denied by %s", name, got.Policy())
 		}
 	}
@@ -79,7 +79,7 @@ func TestForbidIsNamedBeforeAnError(t *testing.T) {
 	rules := newAuthorizer(t, policyFile(t, `
 		@id("broken") permit (principal, action, resource) when { context.nothing };
 		@id("no") forbid (principal, action, resource);`))
-	if got := rules.Decide(newCaller(t, 0), access.Command("stop")); got.Allowed() || got.Policy() != "no" {
+	if got := rules.Decide(newCaller(t, 0), access.Command("stop"), nil); got.Allowed() || got.Policy() != "no" {
 		t.Errorf("%v by %s, want a denial by no", got.Allowed(), got.Policy())
 	}
 }
@@ -93,20 +93,20 @@ func TestLabelAndUID(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := rules.Decide(labelled, access.Command("stop")); got.Policy() != "label" {
+	if got := rules.Decide(labelled, access.Command("stop"), nil); got.Policy() != "label" {
 		t.Errorf("labelled: decided by %s (%v), want label", got.Policy(), got.Err())
 	}
-	if got := rules.Decide(newCaller(t, 1000), access.Command("stop")); got.Allowed() {
+	if got := rules.Decide(newCaller(t, 1000), access.Command("stop"), nil); got.Allowed() {
 		t.Errorf("no label: allowed by %s", got.Policy())
 	}
-	if got := rules.Decide(newCaller(t, 4294967294), access.Command("cont")); got.Policy() != "uid" {
+	if got := rules.Decide(newCaller(t, 4294967294), access.Command("cont"), nil); got.Policy() != "uid" {
 		t.Errorf("largest uid: decided by %s, want uid", got.Policy())
 	}
 }
 
 func TestPolicyWithoutIDIsNamedByItsPlace(t *testing.T) {
 	path := policyFile(t, "\n\npermit (principal, action, resource);")
-	got := newAuthorizer(t, path).Decide(newCaller(t, 1000), access.Command("stop"))
+	got := newAuthorizer(t, path).Decide(newCaller(t, 1000), access.Command("stop"), nil)
 	if want := path + ":3:1"; got.Policy() != want {
 		t.Errorf("decided by %s, want %s", got.Policy(), want)
 	}

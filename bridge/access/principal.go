@@ -3,8 +3,10 @@ package access
 import (
 	"slices"
 	"strconv"
+	"sync/atomic"
 
 	"github.com/cedar-policy/cedar-go"
+	"github.com/cedar-policy/cedar-go/x/exp/eval"
 )
 
 // principal is a caller as one Authorizer sees it. It is made once and kept with the Caller: making it costs
@@ -12,8 +14,9 @@ import (
 type principal struct {
 	owner    *Authorizer
 	entity   cedar.Entity
-	context  cedar.Record
-	policies policies // those that can have a say for this caller
+	label    string
+	policies policies                 // those that can have a say for this caller
+	rulings  []atomic.Pointer[ruling] // by actionNumbers; nil until asked for
 }
 
 // principal returns the caller's. Two goroutines may make it at the same time; both are right.
@@ -28,22 +31,19 @@ func (a *Authorizer) principal(caller *Caller) *principal {
 
 func (a *Authorizer) newPrincipal(caller *Caller) *principal {
 	attributes := cedar.RecordMap{"uid": cedar.Long(caller.UID)}
-	context := cedar.RecordMap{}
 	if caller.Label != "" { // an absent label is an absent attribute: no rule on it is satisfied
 		attributes["label"] = cedar.String(caller.Label)
-		context["label"] = cedar.String(caller.Label)
 	}
-	entity := cedar.Entity{
+	p := &principal{owner: a, label: caller.Label, rulings: make([]atomic.Pointer[ruling], len(actionNumbers)), entity: cedar.Entity{
 		UID:        cedar.NewEntityUID("Caller", cedar.String(caller.Name)),
 		Parents:    cedar.NewEntityUIDSet(a.parents(caller)...),
 		Attributes: cedar.NewRecord(attributes),
-	}
-	return &principal{
-		owner:    a,
-		entity:   entity,
-		context:  cedar.NewRecord(context),
-		policies: a.policies.forPrincipal(&entities{principal: entity}, entity.UID, a.resource),
-	}
+	}}
+	p.policies = a.policies.within(eval.Env{
+		Entities: &entities{principal: p.entity}, Principal: p.entity.UID, Resource: a.resource,
+		Action: eval.Variable("action"), Context: eval.Variable("context"),
+	})
+	return p
 }
 
 // parents are what the caller is in: its user, its groups, its roles.
@@ -72,6 +72,14 @@ func (g Grant) covers(caller *Caller) bool {
 
 func id(number uint32) cedar.String {
 	return cedar.String(strconv.FormatUint(uint64(number), 10))
+}
+
+// entitiesWith are those of a request for an action.
+func (p *principal) entitiesWith(action Action) *entities {
+	return &entities{principal: p.entity, action: cedar.Entity{
+		UID:     cedar.NewEntityUID("Action", cedar.String(action.name)),
+		Parents: p.owner.classes[action.class],
+	}}
 }
 
 // entities are the two entities that anything can be asked about in a decision.

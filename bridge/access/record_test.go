@@ -19,7 +19,7 @@ func record(t *testing.T, label, command string) access.Record {
 	return access.Record{
 		Time: time.Date(2024, 5, 6, 7, 8, 9, 12345678, time.FixedZone("", 3600)),
 		Name: ":1.5", Caller: caller, Result: "ok", Duration: 1234567 * time.Nanosecond,
-		Decision: newAuthorizer(t).Decide(caller, access.Command(command)),
+		Decision: newAuthorizer(t).Decide(caller, access.Command(command), nil),
 	}
 }
 

@@ -24,7 +24,7 @@ func TestDecideAsPlainCedar(t *testing.T) {
 			rt.Fatal(err)
 		}
 		action := drawAction(rt)
-		got := newAuthorizer(t, policyFile(t, text)).Decide(caller, action)
+		got := newAuthorizer(t, policyFile(t, text)).Decide(caller, action, nil)
 		if want := reference(rt, text, caller, action); got.Allowed() != want {
 			rt.Fatalf("%v = %v by %s, plain Cedar says %v\n%s", action, got.Allowed(), got.Policy(), want, text)
 		}
