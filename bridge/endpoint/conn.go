@@ -20,6 +20,7 @@ type Conn struct {
 	name  string // our unique name
 	// onDrain is called when all that was written has left; see OnDrain.
 	onDrain func()
+	limits  Limits
 	serial  atomic.Uint32
 	// encoders are idle *wire.Encoder with what buffer they grew, if it is small.
 	encoders sync.Pool
@@ -45,8 +46,9 @@ func Dial(ctx context.Context, address string, log *slog.Logger) (*Conn, error) 
 
 // Open does what Dial does on a connected socket, which it owns from then on.
 func Open(ctx context.Context, sock *socket.Conn, log *slog.Logger) (*Conn, error) {
-	c := &Conn{log: log, sock: sock, in: framer{sock: sock, log: log}, onDrain: func() {}}
+	c := &Conn{log: log, sock: sock, in: framer{sock: sock, log: log, most: MaxMessage}, onDrain: func() {}}
 	c.queue = newQueue(c.drop, c.backlogged)
+	c.SetLimits(Limits{})
 	sock.OnDrain(c.drained)
 	if err := c.within(ctx, c.handshake); err != nil {
 		return nil, errors.Join(fmt.Errorf("join the bus: %w", err), c.Close())

@@ -12,8 +12,10 @@
 // [Handler], on the same goroutine, when its sender's turn has come. The handler
 // never blocks: it answers, starts work that answers later, or says [Later], and
 // then the call waits at the head of its sender's queue until [Conn.Wake]. Calls of
-// one sender start in the order in which they were sent; senders take turns, so one
-// that floods delays itself only. While the bus does not take what we write, no
+// one sender start in the order in which they were sent. Accounts take turns, and so
+// do the senders of each: an [Account] is who answers for senders, the user who
+// opened the connections, so who floods delays itself only, however many connections
+// it has. While the bus does not take what we write, no
 // call is started, and once one would have to be refused, nothing more is read.
 //
 // Wake, and what the bus takes after a backlog, may have calls handled on the
@@ -24,7 +26,8 @@
 //
 // # Limits
 //
-// The constants in limit.go are what a sender can hold; past them it is answered
+// [Limits] and the constants beside it are what a sender can make us hold, and an account
+// half of what all may; past them a call is answered
 // org.freedesktop.DBus.Error.LimitsExceeded and its descriptors are closed.
 //
 // # Usage

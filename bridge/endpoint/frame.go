@@ -18,6 +18,7 @@ const idleBuffer = 16 << 10
 type framer struct {
 	sock  *socket.Conn
 	log   *slog.Logger
+	most  int // bytes of a message
 	buf   []byte
 	start int   // up to where messages of buf have been returned
 	fds   []int // received, of messages not yet returned
@@ -28,7 +29,7 @@ type frame struct {
 	wire.Message
 	size      int   // of the message, in bytes; of its header if it is oversized
 	fds       []int // the receiver's
-	oversized bool  // over MaxMessage; there is no body
+	oversized bool  // over the limit; there is no body
 }
 
 // errMalformed is the cause where one message can't be read, but those behind it can.
@@ -55,7 +56,7 @@ func (f *framer) read() (frame, error) {
 	if err != nil {
 		return frame{}, err
 	}
-	if size > MaxMessage {
+	if size > f.most {
 		return f.readOversized(size)
 	}
 	if err := f.fill(size); err != nil {

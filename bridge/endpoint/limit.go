@@ -1,8 +1,32 @@
 package endpoint
 
-// What callers can make us hold. A call past one of these is answered
-// LimitsExceeded (or its sender delayed, where the comment says so) and its
-// descriptors are closed.
+import "cmp"
+
+// Limits are what callers can make us hold. A call past one of these is answered
+// LimitsExceeded and its descriptors are closed. Zero stands for the default.
+type Limits struct {
+	Message     int // MaxMessage, at most 16 MiB
+	CallFDs     int // MaxCallFDs, at most 32
+	HeldFDs     int // MaxHeldFDs, at least 64
+	QueuedCalls int // MaxQueuedCalls
+}
+
+func (l Limits) withDefaults() Limits {
+	return Limits{
+		Message:     cmp.Or(l.Message, MaxMessage),
+		CallFDs:     cmp.Or(l.CallFDs, MaxCallFDs),
+		HeldFDs:     cmp.Or(l.HeldFDs, MaxHeldFDs),
+		QueuedCalls: cmp.Or(l.QueuedCalls, MaxQueuedCalls),
+	}
+}
+
+// queuedBytes is what the waiting calls of one sender may take: two of the largest size.
+func (l *Limits) queuedBytes() int { return 2 * (l.Message + CallCost) }
+
+// queuedFDs is how many descriptors the waiting calls of one sender may hold: those of four calls.
+func (l *Limits) queuedFDs() int { return 4 * l.CallFDs }
+
+// The defaults of Limits, what follows from them, and what is the same for all.
 const (
 	// MaxSent is the largest message that we send, in bytes: dbus-daemon disconnects
 	// who sends one over its max_message_size, which is 32 MiB unless it is configured.
@@ -20,15 +44,19 @@ const (
 	// about what the bookkeeping for it takes.
 	CallCost = 512
 	// MaxQueuedBytes is what the waiting calls of one sender may take, in bytes:
-	// two of the largest size, or 256 of 32 KiB.
+	// two of the largest size, or 256 of 32 KiB. Limits.Message changes it.
 	MaxQueuedBytes = 2 * (MaxMessage + CallCost)
 	// MaxQueuedFDs is how many descriptors the waiting calls of one sender may hold:
 	// those of four calls, so that it takes several senders to fill MaxHeldFDs.
+	// Limits.CallFDs changes it.
 	MaxQueuedFDs = 4 * MaxCallFDs
 	// MaxSenders is how many senders may have calls waiting at one time.
 	MaxSenders = 1024
 	// MaxQueuedTotal is what the waiting calls of all senders may take, in bytes.
 	MaxQueuedTotal = 64 << 20
+	// accountShare is the part that the senders of one account may take of what all may:
+	// of MaxSenders, of MaxQueuedTotal, and of the descriptors held.
+	accountShare = 2
 
 	// keepEncoder is how large an encoder's buffer may be to be kept for the next message, in
 	// bytes: room for the largest ordinary reply, QEMU's schema. The collector takes those

@@ -33,7 +33,7 @@ func (f *framer) parseOversized() (m wire.Message, size int, err error) {
 	if err != nil {
 		return m, size, err
 	}
-	if size > MaxMessage {
+	if size > f.most {
 		return m, size, fmt.Errorf("%w: header of %d bytes", errMalformed, size)
 	}
 	if err := f.fill(size); err != nil {

@@ -3,6 +3,8 @@ package endpoint
 import (
 	"slices"
 	"sync"
+
+	"qmp-dbus-bridge/bridge/turns"
 )
 
 // Verdict is a handler's answer to a call whose turn has come.
@@ -22,16 +24,19 @@ const (
 // others add meanwhile, it does too; but the reader, who always has more, takes over
 // from it, so that nobody who only called Wake works for a flooding sender for long.
 type queue struct {
-	handle  func(*Call) Verdict
-	drop    func(*Call) // lets go of a call that nobody will handle
-	blocked func() bool // no call may start now; resume tells when that may have changed
+	handle    func(*Call) Verdict
+	drop      func(*Call) // lets go of a call that nobody will handle
+	blocked   func() bool // no call may start now; resume tells when that may have changed
+	accountOf func(sender string) Account
+	limits    Limits
 
 	// mu guards all below. It is held to look and move, never while a call is handled.
 	mu      sync.Mutex
 	senders map[string]*sender
-	ready   []*sender // senders with a call that may start, in the order of their turns
-	spare   *sender   // one without calls, to save making it anew for each call
+	ready   turns.List[*account, *sender] // those with a call that may start
+	spare   *sender                       // one without calls, to save making it anew for each call
 	running bool
+	accounts
 	claimed bool      // whoever runs has to stop after this turn
 	stopped sync.Cond // signalled then
 	closed  bool
@@ -42,11 +47,12 @@ type queue struct {
 
 // sender is a caller with calls in the queue.
 type sender struct {
-	name  string
-	calls []*Call // waiting; the first one is being handled where this is queue.current
-	bytes int
-	fds   int
-	state senderState
+	name    string
+	account *account
+	calls   []*Call // waiting; the first one is being handled where this is queue.current
+	bytes   int
+	fds     int
+	state   senderState
 }
 
 type senderState int
@@ -95,22 +101,14 @@ func (q *queue) claim() {
 // admit appends c to its sender's calls unless that exceeds a limit.
 func (q *queue) admit(c *Call) (s *sender, exceeded string) {
 	s = q.senders[c.Sender]
-	switch {
-	case s == nil && len(q.senders) >= MaxSenders:
-		return nil, "too many callers have calls waiting; try again later"
-	case s != nil && len(s.calls) >= MaxQueuedCalls:
-		return nil, "too many of your calls are waiting; wait for replies before sending more"
-	case s != nil && s.bytes+c.size > MaxQueuedBytes:
-		return nil, "your waiting calls are too large; wait for replies before sending more"
-	case s != nil && s.fds+c.held > MaxQueuedFDs:
-		return nil, "your waiting calls have too many file descriptors; wait for replies before sending more"
-	case q.bytes+c.size > MaxQueuedTotal:
-		return nil, "the calls waiting here are too large; try again later"
-	case q.fds+c.held > MaxHeldFDs:
-		return nil, "too many file descriptors are waiting here; try again later"
-	}
 	if s == nil {
 		s = q.newSender(c.Sender)
+	}
+	if exceeded = q.exceeds(s, c); exceeded != "" {
+		if len(s.calls) == 0 {
+			q.remove(s)
+		}
+		return nil, exceeded
 	}
 	s.calls = append(s.calls, c)
 	q.count(s, c, 1)
@@ -118,6 +116,32 @@ func (q *queue) admit(c *Call) (s *sender, exceeded string) {
 		q.enqueue(s)
 	}
 	return s, ""
+}
+
+// exceeds tells which limit s would exceed with c, if any.
+func (q *queue) exceeds(s *sender, c *Call) string {
+	a := s.account
+	switch {
+	case len(q.senders) > MaxSenders:
+		return "too many callers have calls waiting; try again later"
+	case a.senders > MaxSenders/accountShare:
+		return "too many callers of your user have calls waiting; try again later"
+	case len(s.calls) >= q.limits.QueuedCalls:
+		return "too many of your calls are waiting; wait for replies before sending more"
+	case s.bytes+c.size > q.limits.queuedBytes():
+		return "your waiting calls are too large; wait for replies before sending more"
+	case s.fds+c.held > q.limits.queuedFDs():
+		return "your waiting calls have too many file descriptors; wait for replies before sending more"
+	case a.bytes+c.size > MaxQueuedTotal/accountShare:
+		return "the calls of your user that wait here are too large; try again later"
+	case a.fds+c.held > q.limits.HeldFDs/accountShare:
+		return "too many file descriptors of your user are waiting here; try again later"
+	case q.bytes+c.size > MaxQueuedTotal:
+		return "the calls waiting here are too large; try again later"
+	case q.fds+c.held > q.limits.HeldFDs:
+		return "too many file descriptors are waiting here; try again later"
+	}
+	return ""
 }
 
 func (q *queue) newSender(name string) *sender {
@@ -128,20 +152,36 @@ func (q *queue) newSender(name string) *sender {
 	q.spare = nil
 	s.name = name
 	q.senders[name] = s
+	q.join(s)
 	return s
+}
+
+// remove takes off a sender that has no calls.
+func (q *queue) remove(s *sender) {
+	q.leave(s)
+	delete(q.senders, s.name)
+	q.spare = s
 }
 
 // count adds what c holds, n = 1, or takes it off, n = -1.
 func (q *queue) count(s *sender, c *Call, n int) {
-	s.bytes += n * c.size
-	q.bytes += n * c.size
-	s.fds += n * c.held
-	q.fds += n * c.held
+	bytes, fds := n*c.size, n*c.held
+	s.bytes += bytes
+	s.account.bytes += bytes
+	q.bytes += bytes
+	s.fds += fds
+	s.account.fds += fds
+	q.fds += fds
 }
 
+// enqueue gives s a turn. It may be known only now who answers for it.
 func (q *queue) enqueue(s *sender) {
+	if s.account.key == Unknown {
+		q.leave(s)
+		q.join(s)
+	}
 	s.state = ready
-	q.ready = append(q.ready, s)
+	q.ready.Add(s.account, s)
 }
 
 // wake lets the first call of the sender try again, if it was told Later.
@@ -174,9 +214,8 @@ func (q *queue) takeTurns() {
 		return
 	}
 	q.running = true
-	for len(q.ready) > 0 && !q.claimed && !q.closed && !q.blocked() {
-		s := q.ready[0]
-		q.ready = slices.Delete(q.ready, 0, 1)
+	for !q.ready.Empty() && !q.claimed && !q.closed && !q.blocked() {
+		s, _ := q.ready.Next(nil)
 		q.turn(s)
 	}
 	q.running = false
@@ -211,8 +250,7 @@ func (q *queue) finish(s *sender, c *Call) {
 		q.enqueue(s)
 		return
 	}
-	delete(q.senders, s.name)
-	q.spare = s
+	q.remove(s)
 }
 
 // forget drops the waiting calls of a sender that has left. The one that is being
@@ -248,7 +286,8 @@ func (q *queue) discard(s *sender) {
 	}
 	s.calls = slices.Delete(s.calls, keep, len(s.calls))
 	if keep == 0 {
-		q.ready = slices.DeleteFunc(q.ready, func(r *sender) bool { return r == s })
+		q.ready.Remove(s)
+		q.leave(s)
 		delete(q.senders, s.name)
 	}
 }
