@@ -11,8 +11,11 @@ import (
 	"github.com/godbus/dbus/v5"
 )
 
+// DefaultCallers is how many callers are known at a time unless SetLimit says otherwise; a bus of one VM has
+// some tens.
+const DefaultCallers = 1024
+
 const (
-	maxCallers  = 1024        // callers known; a bus of one VM has some tens
 	maxWaiting  = 256         // calls waiting for one lookup: a sender's queue
 	rememberFor = time.Second // a failed lookup, so that calls after it don't each cost another
 
@@ -39,6 +42,7 @@ type Callers struct {
 	lookups  sync.WaitGroup
 
 	mu     sync.Mutex // guards what follows; held for no longer than a map operation
+	most   int        // entries of known
 	known  map[string]*entry
 	recent *list.List // of *entry, the one used last in front
 	closed bool
@@ -54,10 +58,15 @@ func NewCallers(bus *dbus.Conn) *Callers {
 		watching: make(chan struct{}),
 		ended:    make(chan struct{}),
 		slots:    make(chan struct{}, maxLookups),
+		most:     DefaultCallers,
 		known:    make(map[string]*entry),
 		recent:   list.New(),
 	}
 }
+
+// SetLimit sets how many callers are known at a time: one more, and the one that was not asked for the longest is
+// looked up anew when it calls again. It is set before the first Lookup.
+func (c *Callers) SetLimit(callers int) { c.most = callers }
 
 // OnGone sets what is called with every unique name that leaves the bus, known or not, after it was
 // forgotten. It is set before Run, which calls it, and must not block.
@@ -144,6 +153,16 @@ func (c *Callers) Lookup(name string, ready func()) (*Caller, error) {
 		return e.caller, e.err
 	}
 	return nil, e.wait(ready)
+}
+
+// Known returns who is behind a unique name if that is known already, else nil. It looks nothing up.
+func (c *Callers) Known(name string) *Caller {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if e := c.known[name]; e != nil && e.settled {
+		return e.caller
+	}
+	return nil
 }
 
 // forget drops a name that has gone. A lookup that is under way fails and stays remembered as failed, so that

@@ -315,3 +315,22 @@ func TestProcessFDIsClosed(t *testing.T) {
 		})
 	}
 }
+
+// TestSetLimit has a caller more than are known at a time: the one that was not asked for the longest is looked
+// up anew.
+func TestSetLimit(t *testing.T) {
+	bus, client := startFakeBus(t, good)
+	callers, _ := runCallers(t, client, nil)
+	callers.SetLimit(2)
+	for _, name := range []string{":2.0", ":2.1", ":2.0", ":2.1", ":2.2"} {
+		if _, err := lookup(t, callers, name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if callers.Known(":2.0") != nil || callers.Known(":2.1") == nil || callers.Known(":2.2").Name != ":2.2" {
+		t.Error("want the last two known")
+	}
+	if _, err := lookup(t, callers, ":2.0"); err != nil || bus.timesAsked(":2.0") != 2 || bus.timesAsked(":2.1") != 1 {
+		t.Errorf("%v, asked %d and %d times, want 2 and 1", err, bus.timesAsked(":2.0"), bus.timesAsked(":2.1"))
+	}
+}

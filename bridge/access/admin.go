@@ -1,0 +1,14 @@
+package access
+
+import "github.com/cedar-policy/cedar-go"
+
+var adminRole = cedar.NewEntityUID("Role", cedar.String(RoleAdmin))
+
+// Administers reports whether the caller has the role admin. It is for keeping room for administrators,
+// not for deciding what a caller may do, which is Decide's.
+func (a *Authorizer) Administers(caller *Caller) bool {
+	if caller == nil || !caller.identified || !grantable(caller.UID) {
+		return false
+	}
+	return a.principal(caller).entity.Parents.Contains(adminRole)
+}
