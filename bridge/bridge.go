@@ -23,8 +23,8 @@ import (
 // DefaultObjectPath is where the VM's object is unless Config says otherwise.
 const DefaultObjectPath = "/org/qemu/VM1"
 
-// Config is what a Bridge needs to know. Once may be left zero, and BusName and Audit by who
-// does not Join.
+// Config is what a Bridge needs to know. Once and Limits may be left zero, and BusName and Audit by
+// who does not Join.
 type Config struct {
 	// Dial connects to QEMU's monitor with these options. It is called again after QEMU has
 	// gone, unless Once is set.
@@ -37,6 +37,7 @@ type Config struct {
 	Version    string // of the bridge
 	Audit      *access.Audit
 	Log        *slog.Logger
+	Limits     Limits
 }
 
 // Bridge shows one QEMU on a bus.
@@ -69,14 +70,15 @@ type Bridge struct {
 
 // New makes a Bridge. Nothing happens before Connect.
 func New(config Config) *Bridge {
+	config.Limits = config.Limits.withDefaults()
 	b := &Bridge{
 		config: config, log: config.Log, audit: config.Audit,
-		objects: objects{}, subscriptions: newSubscriptions(),
+		objects: objects{}, subscriptions: newSubscriptions(config.Limits.Subscriptions),
 	}
 	b.paths.vm, b.paths.qmp = config.ObjectPath, config.ObjectPath+"/QMP"
 	b.known.Store(newCommands("", new(schema.Table)))
-	b.slots = newSlots(maxCommands, maxCommandsPerSender, b.wake)
-	b.urgent = newSlots(maxUrgent, maxUrgentPerSender, b.wake)
+	b.slots = newSlots(inTurn.forSender(config.Limits.Commands), b.wake)
+	b.urgent = newSlots(outOfBand, b.wake)
 	b.vm = vmInterface(config.Version)
 	b.losses = &losses{announce: b.announceLost}
 	b.mirror = newMirror(b.log, func(before, now *state) error { return b.publish(b.paths.vm, b.vm, before, now) })
@@ -97,11 +99,14 @@ func (b *Bridge) Join(ctx context.Context, address string, policy *access.Author
 	}
 	b.driver = driver
 	b.callers = access.NewCallers(driver)
+	b.callers.SetLimit(b.config.Limits.Callers)
 	b.callers.OnGone(b.forget)
 	seat, err := endpoint.Dial(ctx, address, b.log)
 	if err != nil {
 		return fmt.Errorf("bus %s: %w", address, err)
 	}
+	seat.SetLimits(b.config.Limits.Limits)
+	seat.OnAccount(b.account)
 	seat.OnDrain(func() {
 		b.losses.tell()
 		b.mirror.retell()
@@ -210,6 +215,14 @@ func (b *Bridge) commands() *commands { return b.known.Load() }
 
 // wake lets a sender's waiting call try again.
 func (b *Bridge) wake(sender string) { b.seat.Load().Wake(sender) }
+
+// account is the user who answers for a sender.
+func (b *Bridge) account(sender string) endpoint.Account {
+	if caller := b.callers.Known(sender); caller != nil {
+		return endpoint.Account(caller.UID)
+	}
+	return endpoint.Unknown
+}
 
 // Introspection is the introspection data of the object at path, or nil where none is.
 func (b *Bridge) Introspection(path string) []byte {

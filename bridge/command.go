@@ -9,10 +9,6 @@ import (
 	"qmp-dbus-bridge/schema/wire"
 )
 
-// maxArguments bounds the arguments of one command, in bytes of JSON: QEMU reads about 4 us a
-// byte and serves nobody meanwhile, so that this is a quarter of a second (7.2.22).
-const maxArguments = 64 << 10
-
 const (
 	interfaceQMP    = "org.qemu.VM1.QMP"
 	interfaceEvents = "org.qemu.VM1.QMP.Events"
@@ -93,8 +89,8 @@ func (r *request) setCommand(name string, arguments []byte) error {
 		arguments = nil
 	}
 	r.command = qmp.Command{Name: name, OOB: r.outOfBand}
-	if len(arguments) > maxArguments {
-		return failuref(errLimits, "%s: the arguments are %d bytes of JSON; %d is the most", dbusText(name), len(arguments), maxArguments)
+	if most := r.bridge.config.Limits.Arguments; len(arguments) > most {
+		return failuref(errLimits, "%s: the arguments are %d bytes of JSON; %d is the most", dbusText(name), len(arguments), most)
 	}
 	r.command.Arguments = arguments
 	return nil

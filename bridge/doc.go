@@ -12,6 +12,13 @@
 // goroutine that read QEMU's answer. Neither ever blocks: a call whose caller is not
 // known yet, or that finds no free place in QEMU's queue, waits in the endpoint's queue.
 //
+// # Limits and turns
+//
+// What a caller or QEMU can make the bridge hold is bounded by [Limits], and by what docs/api.md
+// lists besides. Users take turns, and so do the senders of each: with what waits in the
+// endpoint's queue, and with the places in QEMU's (slots.go), of which no sender, no user, and no
+// number of users that are no administrators can keep all.
+//
 // # The path of an event
 //
 // The QMP reader hands each event to the bridge, which sends the signal at once if the

@@ -31,7 +31,7 @@ func (b *Bridge) Connect(ctx context.Context) error {
 
 // dial connects, with the events of the connection going to onEvent.
 func (b *Bridge) dial(ctx context.Context) (*qmp.Conn, error) {
-	return b.config.Dial(ctx, qmp.Options{OnEvent: b.onEvent, Logger: b.log})
+	return b.config.Dial(ctx, qmp.Options{OnEvent: b.onEvent, Logger: b.log, MaxLine: b.config.Limits.Reply})
 }
 
 // adoptTimeout bounds what a QEMU may take to tell what it is: it greeted, so it works, and

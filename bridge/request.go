@@ -28,7 +28,8 @@ type request struct {
 	decided   qmp.Command     // that decision is about, if it is about one
 	plan      *schema.Command // of the command that is forwarded, if QEMU has it
 	outOfBand bool            // QEMU is to execute it past the others
-	slots     *slots          // of which one is taken; nil if none
+	slots     *slots          // where a place is taken; nil if none
+	claim     claim           // the one on that place
 	command   qmp.Command     // of a method that forwards one
 	subject   any             // what parse found in the arguments for run
 }
@@ -59,7 +60,8 @@ func (b *Bridge) Handle(call *endpoint.Call) endpoint.Verdict {
 	slots := r.lane()
 	b.giveBack(call.Sender, slots)
 	if slots != nil {
-		if !slots.take(call.Sender) {
+		r.claim = claim{call.Sender, caller.UID, b.policy.Administers(caller)}
+		if !slots.take(&r.claim) {
 			return endpoint.Later
 		}
 		r.slots = slots
@@ -217,7 +219,7 @@ func (r *request) record(result string) access.Record {
 
 func (r *request) release() {
 	if r.slots != nil {
-		r.slots.free(r.Sender)
+		r.slots.free(r.claim)
 		r.slots = nil
 	}
 }

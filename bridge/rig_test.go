@@ -51,6 +51,7 @@ type world struct {
 	cedar  string     // policies besides the built-in one
 	ended  chan error // gets what Run returns; nil before run
 	once   bool
+	limits bridge.Limits
 }
 
 // newWorld prepares one with an audit in a file.
@@ -88,7 +89,7 @@ func (m *machine) dial(ctx context.Context, o qmp.Options) (*qmp.Conn, error) {
 func (w *world) connect() error {
 	w.bridge = bridge.New(bridge.Config{
 		Dial: w.qmp, Once: w.once, BusName: busName, ObjectPath: string(vmPath), Version: "1.2.3",
-		Audit: w.audit, Log: slog.New(slog.DiscardHandler),
+		Audit: w.audit, Log: slog.New(slog.DiscardHandler), Limits: w.limits,
 	})
 	w.tb.Cleanup(func() {
 		if err := w.bridge.Close(); err != nil {

@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	// maxSubscriptions is how many events one caller may subscribe to; QEMU 11.1 has 57.
+	// maxSubscriptions is the default of Limits.Subscriptions; QEMU 11.1 has 57 events.
 	maxSubscriptions = 64
 	// maxEventName bounds the name of an event in a subscription, in bytes; QEMU's
 	// longest has 27.
@@ -21,12 +21,13 @@ const (
 // subscriptions tells who gets the events that are not for everybody. Each was decided when
 // it was made.
 type subscriptions struct {
+	most   int        // of one caller
 	mu     sync.Mutex // guards byName, between callers and the QMP reader
 	byName map[string]map[string]bool
 }
 
-func newSubscriptions() *subscriptions {
-	return &subscriptions{byName: map[string]map[string]bool{}}
+func newSubscriptions(most int) *subscriptions {
+	return &subscriptions{most: most, byName: map[string]map[string]bool{}}
 }
 
 // to returns the unique names to which an event is sent.
@@ -52,8 +53,8 @@ func (s *subscriptions) add(name string, events []string) error {
 	for _, event := range events {
 		wanted[event] = true
 	}
-	if len(wanted) > maxSubscriptions {
-		return failuref(errLimits, "you would have %d subscriptions; %d is the most", len(wanted), maxSubscriptions)
+	if len(wanted) > s.most {
+		return failuref(errLimits, "you would have %d subscriptions; %d is the most", len(wanted), s.most)
 	}
 	s.byName[strings.Clone(name)] = wanted
 	return nil
@@ -88,8 +89,8 @@ func parseEvents(r *request) error {
 		if len(events[len(events)-1]) > maxEventName {
 			return failuref(errInvalidArgs, "events[%d]: longer than %d bytes", len(events)-1, maxEventName)
 		}
-		if len(events) > maxSubscriptions {
-			return failuref(errLimits, "more than %d events", maxSubscriptions)
+		if most := r.bridge.subscriptions.most; len(events) > most {
+			return failuref(errLimits, "more than %d events", most)
 		}
 	}
 	d.Exit()

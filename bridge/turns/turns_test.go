@@ -11,7 +11,7 @@ import (
 // list has members such as "a1", of the group that their first letter names, wait.
 func list(members string) *turns.List[byte, string] {
 	l := new(turns.List[byte, string])
-	for _, m := range strings.Fields(members) {
+	for m := range strings.FieldsSeq(members) {
 		l.Add(m[0], m)
 	}
 	return l

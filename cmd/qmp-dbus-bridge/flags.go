@@ -27,6 +27,8 @@ type sharedFlags struct {
 	Policy     []string `placeholder:"FILE" sep:"none" help:"Cedar policies, added to the built-in ones. Repeatable."`
 	Audit      string   `default:"stderr" placeholder:"DEST" help:"Where the audit goes: stderr (the default), journal, none or a file."`
 
+	limitFlags `embed:""`
+
 	grants    []access.Grant // of Grant
 	givenName string         // what the command line gave QEMU
 }
@@ -45,6 +47,9 @@ func (f *sharedFlags) check() error {
 		if _, err := endpoint.SocketPath(f.Bus); err != nil {
 			return fmt.Errorf("--bus: %w; or say session or system", err)
 		}
+	}
+	if err := f.read(); err != nil {
+		return err
 	}
 	for _, text := range f.Grant {
 		g, err := access.ParseGrant(text)

@@ -42,7 +42,10 @@ func run(args []string) int {
 	parser, err := kong.New(&c,
 		kong.Name("qmp-dbus-bridge"),
 		kong.Description("Shows a QEMU virtual machine as org.qemu.VM1 on a D-Bus of its own."),
-		kong.Vars{"version": version(), "bus_name": bus.DefaultBusName, "object_path": bridge.DefaultObjectPath},
+		kong.Vars{
+			"version": version(), "bus_name": bus.DefaultBusName, "object_path": bridge.DefaultObjectPath,
+			"limits": bridge.LimitNames(),
+		},
 	)
 	if err != nil {
 		return report(err, exitFailed)

@@ -39,7 +39,7 @@ func newService(flags *sharedFlags, once bool, dial func(context.Context, qmp.Op
 		flags: flags, lines: lines, log: log, audit: audit,
 		bridge: bridge.New(bridge.Config{
 			Dial: dial, Once: once, BusName: flags.BusName, ObjectPath: flags.ObjectPath,
-			Version: version(), Audit: audit, Log: log,
+			Version: version(), Audit: audit, Log: log, Limits: flags.limits,
 		}),
 	}, nil
 }
