@@ -37,6 +37,23 @@ type failure struct{ name, text string }
 
 func (f *failure) Error() string { return f.name + ": " + f.text }
 
+// recorded is the name for the audit: of an error of QEMU's only with a class that QEMU has.
+func (f *failure) recorded() string {
+	if class, isQEMUs := strings.CutPrefix(f.name, qmpErrorPrefix); isQEMUs {
+		return qmpErrorPrefix + (&qmp.Error{Class: class}).KnownClass()
+	}
+	return f.name
+}
+
+// forLog is err without QEMU's own words, which may quote a command's arguments.
+func forLog(err error) error {
+	var refused *qmp.Error
+	if errors.As(err, &refused) {
+		return errors.New(refused.KnownClass())
+	}
+	return err
+}
+
 func failuref(name, format string, args ...any) *failure {
 	return &failure{name, fmt.Sprintf(format, args...)}
 }

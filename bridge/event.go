@@ -45,7 +45,7 @@ func (b *Bridge) signalEvent(destination string, ev qmp.Event) {
 	if err != nil && !errors.Is(err, endpoint.ErrFull) && !errors.Is(err, net.ErrClosed) {
 		// D-Bus can't carry the data, say, nested too deep.
 		if b.texts++; bits.OnesCount64(b.texts) == 1 { // QEMU must not be able to flood the log
-			b.log.Warn("event sent as JSON", "event", ev.Name, "error", err, "count", b.texts)
+			b.log.Warn("an event was sent as JSON text, because D-Bus can't carry its data", "count", b.texts)
 		}
 		err = b.eventSignal(destination, ev, func(e *wire.Encoder) error { return encodeAsJSON(e, ev.Data) })
 	}

@@ -124,7 +124,7 @@ func (b *Bridge) learn(ctx context.Context, monitor *qmp.Conn, target string) er
 	}
 	tables, err := monitor.Execute(ctx, qmp.Command{Name: "query-qmp-schema"})
 	if err != nil {
-		return fmt.Errorf("query-qmp-schema: %w", err)
+		return fmt.Errorf("query-qmp-schema: %w", forLog(err))
 	}
 	table, err := schema.ParseTable(tables)
 	if err != nil {

@@ -191,8 +191,7 @@ func (r *request) wayOut() string {
 
 // fail ends a request with an error.
 func (r *request) fail(err error) {
-	f := r.answerFailure(err)
-	r.finish(f.name)
+	r.finish(r.answerFailure(err).recorded())
 }
 
 func (r *request) answerFailure(err error) *failure {

@@ -3,6 +3,7 @@ package bridge_test
 import (
 	"context"
 	"encoding/json"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -51,6 +52,7 @@ type world struct {
 	cedar  string     // policies besides the built-in one
 	ended  chan error // gets what Run returns; nil before run
 	once   bool
+	log    io.Writer // nil: none
 	limits bridge.Limits
 }
 
@@ -89,7 +91,7 @@ func (m *machine) dial(ctx context.Context, o qmp.Options) (*qmp.Conn, error) {
 func (w *world) connect() error {
 	w.bridge = bridge.New(bridge.Config{
 		Dial: w.qmp, Once: w.once, BusName: busName, ObjectPath: string(vmPath), Version: "1.2.3",
-		Audit: w.audit, Log: slog.New(slog.DiscardHandler), Limits: w.limits,
+		Audit: w.audit, Log: w.logger(), Limits: w.limits,
 	})
 	w.tb.Cleanup(func() {
 		if err := w.bridge.Close(); err != nil {
@@ -97,6 +99,13 @@ func (w *world) connect() error {
 		}
 	})
 	return w.bridge.Connect(context.Background())
+}
+
+func (w *world) logger() *slog.Logger {
+	if w.log == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return slog.New(slog.NewTextHandler(w.log, nil))
 }
 
 // join reaches QEMU and takes the seat on the bus; calls wait until run.

@@ -136,7 +136,7 @@ func (m *mirror) answered(reply qmp.Reply) {
 		return // disconnect tells
 	}
 	if err != nil && !m.failing { // once, since QEMU decides how often
-		m.log.Warn("the status can't be read", "error", err)
+		m.log.Warn("the status can't be read", "error", forLog(err))
 	}
 	m.failing = err != nil
 	m.change(func(s *state) {

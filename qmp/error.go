@@ -23,4 +23,14 @@ type Error struct {
 	Desc  string // for people
 }
 
+// KnownClass is the class if it is one that QEMU has (QapiErrorClass), else GenericError: for logs, where QEMU's
+// own words, which may quote a command's arguments, have no place.
+func (e *Error) KnownClass() string {
+	switch e.Class {
+	case "CommandNotFound", "DeviceNotActive", "DeviceNotFound", "KVMMissingCap":
+		return e.Class
+	}
+	return "GenericError"
+}
+
 func (e *Error) Error() string { return e.Class + ": " + e.Desc }

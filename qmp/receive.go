@@ -8,6 +8,7 @@ import (
 	"math/bits"
 	"net"
 
+	"github.com/go-json-experiment/json/jsontext"
 	"golang.org/x/sys/unix"
 )
 
@@ -29,7 +30,7 @@ func (c *Conn) receive() error {
 	}
 	m, err := c.parser.parse(line)
 	if err != nil {
-		return fmt.Errorf("not QMP: %v", err) // its EOF would pass for the connection's
+		return fmt.Errorf("not QMP: %v", withoutNames(err)) // its EOF would pass for the connection's
 	}
 	switch {
 	case m.event != nil:
@@ -64,6 +65,15 @@ func (c *Conn) deliver(m *message) {
 	}
 }
 
+// withoutNames is err without the names that lead to where it is, which are QEMU's words.
+func withoutNames(err error) error {
+	var syntax *jsontext.SyntacticError
+	if !errors.As(err, &syntax) {
+		return err
+	}
+	return fmt.Errorf("%v at byte %d", syntax.Err, syntax.ByteOffset)
+}
+
 // parseID gives a reply's id, 0 if it has none, -1 if it can't be one of ours.
 func parseID(id []byte) int {
 	switch {
@@ -78,19 +88,18 @@ func parseID(id []byte) int {
 }
 
 // drop counts, and logs each time that the count has doubled, so that a flood
-// doesn't become one of the log.
+// doesn't become one of the log. What QEMU says stays out: it may quote arguments.
 func (c *Conn) drop(what string, m *message) {
 	c.dropped++
 	if bits.OnesCount64(c.dropped) != 1 {
 		return
 	}
-	const enough = 32 // bytes of an id that is not ours
 	attributes := []any{"what", what, "count", c.dropped}
-	if m.id != nil {
-		attributes = append(attributes, "id", string(m.id[:min(len(m.id), enough)]))
+	if id := parseID(m.id); id > 0 { // any other one is text of QEMU's choice
+		attributes = append(attributes, "id", id)
 	}
 	if m.err != nil {
-		attributes = append(attributes, "class", m.err.Class, "desc", m.err.Desc)
+		attributes = append(attributes, "class", m.err.KnownClass())
 	}
 	c.options.Logger.Warn("QMP message dropped", slog.Group("qmp", attributes...))
 }

@@ -208,7 +208,7 @@ func (c *Command) EncodeResult(e *wire.Encoder, json []byte) (Misfits, error) {
 	case c.out != "":
 		r.typed(c.result, 0)
 	case d.nodes[0].next > 1:
-		r.stranger(1)
+		r.stranger(0)
 	}
 	return r.misfits, e.Err()
 }

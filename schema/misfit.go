@@ -37,10 +37,11 @@ func (r *result) misfitWithin(t *qtype, i int) {
 	r.misfit(t, i)
 }
 
-// stranger notes that the schema doesn't have the member of that name.
-func (r *result) stranger(name int) {
+// stranger notes that the object at i has a member that the schema doesn't have. Its name stays out: QEMU can
+// have taken it from anybody, and First is for logs.
+func (r *result) stranger(i int) {
 	if r.misfits.Count == 0 {
-		r.misfits.First = r.document.path(r.root, name+1) + ": unknown member"
+		r.misfits.First = r.document.path(r.root, i) + ": unknown member"
 	}
 	r.misfits.Count++
 }

@@ -24,7 +24,7 @@ func (r *result) record(t *qtype, i int) {
 	}
 	for _, name := range d.sortNames(d.order[at:]) {
 		if !t.open {
-			r.stranger(name)
+			r.stranger(i)
 		}
 		r.entry(nil, name)
 	}
