@@ -10,18 +10,19 @@ import (
 
 	"github.com/godbus/dbus/v5"
 
+	"qmp-dbus-bridge/e2e/rig"
 	"qmp-dbus-bridge/qmp/qmptest"
 )
 
 // BenchmarkGet reads a property through a real dbus-daemon, which takes most of the time. The
 // client and the fake QEMU allocate nothing for a call, so allocs/op are the bridge's.
 func BenchmarkGet(b *testing.B) {
-	roundTrips(b, callMessage(vmPath, propsIf, "Get", busName, busName, "Status"))
+	roundTrips(b, rig.CallMessage(busName, vmPath, propsIf, "Get", busName, "Status"))
 }
 
 // BenchmarkCall is BenchmarkGet for a command that is forwarded.
 func BenchmarkCall(b *testing.B) {
-	roundTrips(b, callMessage(qmpPath, "org.qemu.VM1.QMP", "Call", busName, "query-name", none))
+	roundTrips(b, rig.CallMessage(busName, qmpPath, "org.qemu.VM1.QMP", "Call", "query-name", none))
 }
 
 func roundTrips(b *testing.B, message dbus.Message) {
@@ -29,19 +30,19 @@ func roundTrips(b *testing.B, message dbus.Message) {
 	w.audit = openAudit(b, "none")
 	w.join()
 	w.run()
-	raw := dialRaw(b, w.bus.Address)
-	raw.send(b, message)
-	if reply := raw.reply(b); reply.Type != dbus.TypeMethodReply {
+	raw := rig.DialRaw(b, admin, w.bus.Address)
+	raw.Send(b, message)
+	if reply := raw.Reply(b); reply.Type != dbus.TypeMethodReply {
 		b.Fatalf("%v", reply)
 	}
-	request := raw.encode(b, message)
+	request := raw.Encode(b, message)
 	var buf [4096]byte
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := raw.Write(request); err != nil {
 			b.Fatal(err)
 		}
-		if err := skipMessage(raw.in, buf[:]); err != nil {
+		if err := skipMessage(raw.In, buf[:]); err != nil {
 			b.Fatal(err)
 		}
 	}

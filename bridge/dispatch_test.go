@@ -8,13 +8,15 @@ import (
 
 	"github.com/godbus/dbus/v5"
 	"github.com/google/go-cmp/cmp"
+
+	"qmp-dbus-bridge/e2e/rig"
 )
 
 // TestDispatchErrors has calls of what is not there, by one who may ask.
 func TestDispatchErrors(t *testing.T) {
 	m := newMachine(t, nil)
 	w := serve(t, m)
-	raw := dialRaw(t, w.bus.Address)
+	raw := rig.DialRaw(t, admin, w.bus.Address)
 	const peerIf, managerIf, qmpIf = "org.freedesktop.DBus.Peer", "org.freedesktop.DBus.ObjectManager", "org.qemu.VM1.QMP"
 	for _, test := range []struct {
 		path          dbus.ObjectPath
@@ -51,8 +53,8 @@ func TestDispatchErrors(t *testing.T) {
 		{vmPath, propsIf, "Set", []any{busName, "Status", dbus.MakeVariant("x")}, "PropertyReadOnly"},
 		{vmPath, propsIf, "Set", []any{busName, "Nothing", dbus.MakeVariant("x")}, "UnknownProperty"},
 	} {
-		raw.send(t, callMessage(test.path, test.iface, test.member, busName, test.args...))
-		reply := raw.reply(t)
+		raw.Send(t, rig.CallMessage(busName, test.path, test.iface, test.member, test.args...))
+		reply := raw.Reply(t)
 		if got := reply.Headers[dbus.FieldErrorName].Value(); got != dbusError+test.want {
 			t.Errorf("%s %s.%s%v: %v %v, want %s", test.path, test.iface, test.member, test.args, got, reply.Body, test.want)
 		}
@@ -102,21 +104,21 @@ func TestStandard(t *testing.T) {
 func TestNoReply(t *testing.T) {
 	m := newMachine(t, nil)
 	w := serve(t, m)
-	raw := dialRaw(t, w.bus.Address)
+	raw := rig.DialRaw(t, admin, w.bus.Address)
 	for _, message := range []dbus.Message{
-		callMessage(vmPath, busName, "Pause", busName),
-		callMessage(vmPath, busName, "NoSuchMethod", busName),
-		callMessage(vmPath, propsIf, "Get", busName, busName, "Status"),
-		callMessage(qmpPath, "org.qemu.VM1.QMP", "Call", busName, "cont", none),
-		callMessage(qmpPath, "org.qemu.VM1.QMP", "Call", busName, "qmp_capabilities", none),
+		rig.CallMessage(busName, vmPath, busName, "Pause"),
+		rig.CallMessage(busName, vmPath, busName, "NoSuchMethod"),
+		rig.CallMessage(busName, vmPath, propsIf, "Get", busName, "Status"),
+		rig.CallMessage(busName, qmpPath, "org.qemu.VM1.QMP", "Call", "cont", none),
+		rig.CallMessage(busName, qmpPath, "org.qemu.VM1.QMP", "Call", "qmp_capabilities", none),
 	} {
 		message.Flags = dbus.FlagNoReplyExpected
-		raw.send(t, message)
+		raw.Send(t, message)
 	}
 	if records := w.records(5); len(records) != 5 {
 		t.Errorf("%d records, want 5", len(records))
 	}
-	if message := raw.read(t, 50*time.Millisecond); message != nil && message.Type != dbus.TypeSignal {
+	if message := raw.Read(t, 50*time.Millisecond); message != nil && message.Type != dbus.TypeSignal {
 		t.Errorf("an answer: %v", message)
 	}
 	if diff := cmp.Diff([]string{"stop", "cont"}, m.commands()); diff != "" {
@@ -129,13 +131,13 @@ func TestByteOrders(t *testing.T) {
 	m := newMachine(t, nil)
 	w := serve(t, m)
 	for _, order := range []binary.ByteOrder{binary.LittleEndian, binary.BigEndian} {
-		raw := dialRaw(t, w.bus.Address)
-		raw.order = order
-		raw.send(t, callMessage(qmpPath, "org.qemu.VM1.QMP", "Call", busName, "balloon", map[string]dbus.Variant{
+		raw := rig.DialRaw(t, admin, w.bus.Address)
+		raw.Order = order
+		raw.Send(t, rig.CallMessage(busName, qmpPath, "org.qemu.VM1.QMP", "Call", "balloon", map[string]dbus.Variant{
 			"value": dbus.MakeVariant(uint64(1) << 33), "list": dbus.MakeVariant([]int32{-1, 2}), "text": dbus.MakeVariant("ä"),
 			"deep": dbus.MakeVariant(map[string]dbus.Variant{"d": dbus.MakeVariant(1.5)}),
 		}))
-		if reply := raw.reply(t); reply.Type != dbus.TypeMethodReply {
+		if reply := raw.Reply(t); reply.Type != dbus.TypeMethodReply {
 			t.Errorf("%v: %v", order, reply)
 		}
 		m.mu.Lock()
@@ -144,8 +146,8 @@ func TestByteOrders(t *testing.T) {
 		if !sameJSON(t, got, `{"value":8589934592,"list":[-1,2],"text":"ä","deep":{"d":1.5}}`) {
 			t.Errorf("%v: arguments %s", order, got)
 		}
-		raw.send(t, callMessage(vmPath, propsIf, "Get", busName, busName, "Name"))
-		if reply := raw.reply(t); len(reply.Body) != 1 || reply.Body[0] != dbus.MakeVariant("vm7") {
+		raw.Send(t, rig.CallMessage(busName, vmPath, propsIf, "Get", busName, "Name"))
+		if reply := raw.Reply(t); len(reply.Body) != 1 || reply.Body[0] != dbus.MakeVariant("vm7") {
 			t.Errorf("%v: Get Name = %v", order, reply.Body)
 		}
 	}

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/godbus/dbus/v5"
+
+	"qmp-dbus-bridge/e2e/rig"
 )
 
 // TestFlood has QEMU send more events than can wait for a bus that does not read. When that goes
@@ -62,9 +64,9 @@ func TestFlood(t *testing.T) {
 func TestSlowReader(t *testing.T) {
 	m := newMachine(t, nil)
 	w := serve(t, m)
-	slow := dialRaw(t, w.bus.Address)
-	slow.send(t, callMessage("/org/freedesktop/DBus", "org.freedesktop.DBus", "AddMatch", "org.freedesktop.DBus", "type='signal'"))
-	slow.reply(t)
+	slow := rig.DialRaw(t, admin, w.bus.Address)
+	slow.Send(t, rig.CallMessage("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus", "AddMatch", "type='signal'"))
+	slow.Reply(t)
 	c := w.as(admin)
 	events := c.watch(dbus.WithMatchInterface(eventsIf))
 	const count = 20_000

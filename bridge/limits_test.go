@@ -112,13 +112,13 @@ func TestLimitsAreKept(t *testing.T) {
 // sized makes a call whose message has this many bytes when the bus has added the sender: 16, since fields are
 // aligned to 8 bytes and names such as ":1.10" have 7 at most here.
 func sized(c *caller, address string, size int) error {
-	raw := dialRaw(c.tb, address)
+	raw := rig.DialRaw(c.tb, admin, address)
 	message := func(pad int) dbus.Message {
-		return callMessage(vmPath, "org.qemu.VM1", "CanExecute", busName, strings.Repeat("x", pad))
+		return rig.CallMessage(busName, vmPath, "org.qemu.VM1", "CanExecute", strings.Repeat("x", pad))
 	}
 	const sender = 16
-	raw.send(c.tb, message(size-sender-len(raw.encode(c.tb, message(0)))))
-	reply := raw.reply(c.tb)
+	raw.Send(c.tb, message(size-sender-len(raw.Encode(c.tb, message(0)))))
+	reply := raw.Reply(c.tb)
 	if reply.Type == dbus.TypeError {
 		return dbus.Error{Name: reply.Headers[dbus.FieldErrorName].Value().(string), Body: reply.Body}
 	}
