@@ -31,16 +31,37 @@ func FDs(t testing.TB, pid int) map[int]string {
 // RSS is the resident memory of a process, bytes.
 func RSS(t testing.TB, pid int) int {
 	t.Helper()
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	return status(t, pid, "VmRSS:")
+}
+
+// status is a line of /proc/PID/status that is a size, in bytes.
+func status(t testing.TB, pid int, line string) int {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, rest, _ := strings.Cut(string(status), "VmRSS:")
+	_, rest, _ := strings.Cut(string(text), line)
 	kib, err := strconv.Atoi(strings.TrimSpace(strings.SplitN(rest, "kB", 2)[0]))
 	if err != nil {
-		t.Fatalf("VmRSS of process %d: %v", pid, err)
+		t.Fatalf("%s of process %d: %v", line, pid, err)
 	}
 	return kib << 10
+}
+
+// Peak is the most resident memory that a process has had since ResetPeak, or its start, bytes.
+func Peak(t testing.TB, pid int) int {
+	t.Helper()
+	return status(t, pid, "VmHWM:")
+}
+
+// ResetPeak makes Peak begin anew.
+func ResetPeak(t testing.TB, pid int) {
+	t.Helper()
+	const peak = "5" // proc_pid_clear_refs(5)
+	if err := os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", pid), []byte(peak), 0); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // Alive reports whether a process with this id exists and is not a zombie.

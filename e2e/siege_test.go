@@ -1,0 +1,223 @@
+package e2e_test
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/godbus/dbus/v5"
+
+	"qmp-dbus-bridge/e2e/rig"
+)
+
+// Who has which role in the attacks. The bus lets nobody else connect, but root.
+var (
+	viewer, operator, helper, admin = rig.Alice, rig.Bob, rig.News, rig.Carol
+
+	grants = []string{"--grant", "viewer=uid:1", "--grant", "operator=uid:2", "--grant", "helper=uid:9", "--grant", "admin=uid:5"}
+)
+
+const (
+	// leftMargin is what an attack may leave behind in memory when it comes again, in bytes:
+	// the goal of `make bench` for floods.
+	leftMargin = 2 << 20
+	// peakMargin is what it may take meanwhile: what one sender may have waiting, 8 MiB, twice,
+	// since Go's collector lets a heap double, and 8 MiB that the program itself
+	// has in memory when all of it is used.
+	peakMargin = 24 << 20
+	// warmUps of Introspect, of some 200 KiB each, bring the heap to where the collector keeps it.
+	warmUps = 60
+)
+
+// plainProgram is the bridge as it is shipped: the race detector's memory is not the bridge's.
+var plainProgram = sync.OnceValues(func() (string, error) {
+	path := program + "-plain"
+	out, err := exec.Command("go", "build", "-o", path, "qmp-dbus-bridge/cmd/qmp-dbus-bridge").CombinedOutput()
+	if err != nil {
+		os.Stderr.Write(out)
+	}
+	return path, err
+})
+
+// siege is a bridge under attack, on a bus with the configuration that the bridge has made, with a
+// QEMU that logs every command that reaches it.
+type siege struct {
+	*bridge
+	t       testing.TB
+	vm      *rig.QEMU
+	trace   string
+	audit   string
+	witness *dbus.Conn // an administrator who does nothing wrong
+	seen    int        // bytes of the trace
+	fds     int
+}
+
+// besiege runs a test on either bus.
+func besiege(t *testing.T, test func(t *testing.T, s *siege)) {
+	rig.RequireRoot(t)
+	for name, bus := range ownBuses {
+		t.Run(name, func(t *testing.T) {
+			dir := rig.TempDir(t)
+			s := &siege{t: t, trace: dir + "/trace", audit: dir + "/audit"}
+			s.vm = rig.StartQEMU(t, rig.QEMU{Count: 2, Args: []string{
+				"-D", s.trace, "-trace", "handle_qmp_command", "-chardev", "ringbuf,id=ring,size=65536",
+				"-blockdev", "null-co,node-name=n0,size=1048576",
+			}})
+			path, err := plainProgram()
+			if err != nil {
+				t.Fatal(err)
+			}
+			p := rig.Start(t, exec.Command(path, append(append(
+				[]string{"serve", "--qmp", s.vm.Monitors[0], "--audit", s.audit}, grants...), bus(t, s.vm)...)...))
+			p.WaitOutput(t, "bus=")
+			s.bridge = &bridge{p, readyAddress(p.Output())}
+			s.witness = rig.Root.MustDial(t, s.address)
+			s.warmUp()
+			s.fds = len(rig.FDs(t, s.PID()))
+			s.executed()
+			test(t, s)
+			s.unharmed()
+		})
+	}
+}
+
+// ownBuses are the buses with the configuration that the bridge makes for its grants, as the
+// flags that it gets.
+var ownBuses = map[string]func(testing.TB, *rig.QEMU) []string{
+	"dbus-daemon": func(t testing.TB, _ *rig.QEMU) []string {
+		return []string{"--bus-dir", filepath.Join(rig.TempDir(t), "bus")}
+	},
+	"dbus-broker": func(t testing.TB, vm *rig.QEMU) []string {
+		return []string{"--bus", rig.StartBroker(t, ownConfig(t, vm)).Address}
+	},
+}
+
+// ownConfig is the configuration that a bridge makes for the grants.
+func ownConfig(t testing.TB, vm *rig.QEMU) string {
+	t.Helper()
+	dir := filepath.Join(rig.TempDir(t), "bus")
+	p := rig.Start(t, exec.Command(program, append([]string{"serve", "--qmp", vm.Monitors[0], "--bus-dir", dir}, grants...)...))
+	p.WaitOutput(t, "bus=")
+	config, err := os.ReadFile(filepath.Join(dir, "bus.conf"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Stop()
+	return string(config)
+}
+
+// warmUp brings the bridge's memory to where it stays.
+func (s *siege) warmUp() {
+	s.t.Helper()
+	for range warmUps {
+		if err := s.witness.Object(busName, qmpPath).Call("org.freedesktop.DBus.Introspectable.Introspect", 0).Err; err != nil {
+			s.t.Fatalf("Introspect: %v\n%s", err, s.Output())
+		}
+	}
+}
+
+// withstand has an attack of a tenth of the size and then of all of it: the bridge's descriptors
+// are as before, and its memory is what it was in between.
+func (s *siege) withstand(size int, attack func(size int)) {
+	s.t.Helper()
+	attack((size + 9) / 10)
+	before := s.burden()
+	rig.ResetPeak(s.t, s.PID())
+	attack(size)
+	peak, after := rig.Peak(s.t, s.PID()), s.burden()
+	s.t.Logf("memory: %.1f MiB, then %.1f, %.1f at most", mib(before), mib(after), mib(peak))
+	if after > before+leftMargin {
+		s.t.Errorf("memory grew from %.1f to %.1f MiB, %.1f is the most", mib(before), mib(after), mib(before+leftMargin))
+	}
+	if peak > before+peakMargin {
+		s.t.Errorf("memory rose from %.1f to %.1f MiB, %.1f is the most", mib(before), mib(peak), mib(before+peakMargin))
+	}
+}
+
+func mib(bytes int) float64 { return float64(bytes) / (1 << 20) }
+
+// burden waits until the bridge has no more descriptors than before the attack, and returns the
+// memory that it has.
+func (s *siege) burden() int {
+	s.t.Helper()
+	rig.Eventually(s.t, "descriptors are as before", func() bool { return len(rig.FDs(s.t, s.PID())) == s.fds })
+	s.warmUp()
+	return rig.RSS(s.t, s.PID())
+}
+
+// unharmed checks that the bridge serves, and has the descriptors that it had.
+func (s *siege) unharmed() {
+	s.t.Helper()
+	if status := get[string](s.t, s.witness, "Status"); status != "running" {
+		s.t.Errorf("Status = %q after the attack, want running", status)
+	}
+	rig.Eventually(s.t, "descriptors are as before", func() bool { return len(rig.FDs(s.t, s.PID())) == s.fds })
+	if strings.Contains(s.Output(), "panic") {
+		s.t.Errorf("the bridge said:\n%s", s.Output())
+	}
+}
+
+var request = regexp.MustCompile(`(?m)^.*handle_qmp_command .* req: (\{.*\})$`)
+
+// harmless is what the bridge asks QEMU of its own, and the tests for a measure.
+var harmless = map[string]bool{
+	"qmp_capabilities": true, "query-status": true, "query-name": true, "query-uuid": true, "query-target": true, "query-qmp-schema": true,
+}
+
+// executed is what has reached QEMU since the last time that was asked, but what is harmless:
+// the requests by QEMU's own log.
+func (s *siege) executed() []string {
+	s.t.Helper()
+	text, err := os.ReadFile(s.trace)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	var list []string
+	for _, match := range request.FindAllStringSubmatch(string(text[s.seen:]), -1) {
+		var r struct {
+			Execute   string          `json:"execute"`
+			OOB       string          `json:"exec-oob"`
+			Arguments json.RawMessage `json:"arguments"`
+		}
+		if err := json.Unmarshal([]byte(match[1]), &r); err != nil {
+			s.t.Fatalf("QEMU's log: %v: %s", err, match[1])
+		}
+		if !harmless[r.Execute] {
+			list = append(list, strings.TrimSpace(r.Execute+r.OOB+" "+string(r.Arguments)))
+		}
+	}
+	s.seen = len(text)
+	return list
+}
+
+// nothingExecuted checks that nothing but what is harmless has reached QEMU.
+func (s *siege) nothingExecuted() {
+	s.t.Helper()
+	if list := s.executed(); len(list) > 0 {
+		s.t.Errorf("QEMU was told %.500q, want nothing", list)
+	}
+}
+
+// as is a raw client of the bus.
+func (s *siege) as(u rig.User) *rig.Raw {
+	s.t.Helper()
+	return rig.DialRaw(s.t, u, s.address)
+}
+
+// toBridge is a call of the bridge.
+func toBridge(path dbus.ObjectPath, iface, member string, args ...any) dbus.Message {
+	return rig.CallMessage(busName, path, iface, member, args...)
+}
+
+// ask sends a call and returns the name of the error that it is answered with, "" for a result.
+func ask(t testing.TB, r *rig.Raw, m dbus.Message) string {
+	t.Helper()
+	r.Send(t, m)
+	name, _ := r.Reply(t).Headers[dbus.FieldErrorName].Value().(string)
+	return name
+}
