@@ -30,7 +30,7 @@ type Raw struct {
 // DialRaw connects to the bus at address as u and says Hello. The connection ends with the test.
 func DialRaw(t testing.TB, u User, address string) *Raw {
 	t.Helper()
-	r, err := u.raw(address)
+	r, err := u.Raw(address)
 	if err != nil {
 		t.Fatalf("uid %d at %s: %v", u.UID, address, err)
 	}
@@ -40,8 +40,8 @@ func DialRaw(t testing.TB, u User, address string) *Raw {
 	return r
 }
 
-// raw connects and authenticates as u.
-func (u User) raw(address string) (*Raw, error) {
+// Raw connects and authenticates as u, and says nothing yet. The connection is the caller's to close.
+func (u User) Raw(address string) (*Raw, error) {
 	var conn *net.UnixConn
 	err := u.do(func() (err error) {
 		path := strings.TrimPrefix(address, "unix:path=")

@@ -1,0 +1,197 @@
+package e2e_test
+
+import (
+	"bytes"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/godbus/dbus/v5"
+
+	"qmp-dbus-bridge/e2e/rig"
+)
+
+// flood sends a message so many times as fast as the bus takes it. The serial is the same in
+// all, which only calls that want a reply may not have.
+func flood(t testing.TB, r *rig.Raw, m dbus.Message, times int) {
+	t.Helper()
+	const batch = 64
+	m.Flags |= dbus.FlagNoReplyExpected
+	messages := bytes.Repeat(r.Encode(t, m), batch)
+	for ; times > 0; times -= batch {
+		if _, err := r.Write(messages[:len(messages)/batch*min(times, batch)]); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// settle returns when the bridge has answered everything that r sent before.
+func settle(t testing.TB, r *rig.Raw) {
+	t.Helper()
+	rig.Eventually(t, "a call has a place again", func() bool {
+		return ask(t, r, toBridge(vmPath, propsIf, "Get", busName, "Status")) != dbusError+"LimitsExceeded"
+	})
+}
+
+// TestAttackNoReply has a viewer send 100 000 calls that want no reply: of what it may do, of what it may
+// not, and of what there is not. Others are served meanwhile.
+func TestAttackNoReply(t *testing.T) {
+	besiege(t, func(t *testing.T, s *siege) {
+		r, other := s.as(viewer), s.as(operator)
+		s.withstand(100_000, func(size int) {
+			for _, m := range []dbus.Message{
+				toBridge(vmPath, propsIf, "Get", busName, "Status"),
+				toBridge(vmPath, busName, "Pause"),
+				toBridge(qmpPath, qmpIf, "Call", "stop", none),
+				toBridge("/org/qemu/VM2", busName, "Pause"),
+			} {
+				flood(t, r, m, size/4)
+				if got := ask(t, other, toBridge(vmPath, propsIf, "Get", busName, "Status")); got != "" {
+					t.Errorf("another's Get in the flood: %s", got)
+				}
+			}
+			settle(t, r)
+		})
+		s.nothingExecuted()
+	})
+}
+
+// TestAttackDescriptors has calls that take no descriptors carry some, referred to or not, as many as may be, one
+// more, and many calls of them. The bridge closes each.
+func TestAttackDescriptors(t *testing.T) {
+	besiege(t, func(t *testing.T, s *siege) {
+		r := s.as(viewer)
+		null, err := os.Open(os.DevNull)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer null.Close()
+		const most = 16 // of a message
+		fds := func(n int) []int { return slices.Repeat([]int{int(null.Fd())}, n) }
+		get := func() dbus.Message { return toBridge(vmPath, propsIf, "Get", busName, "Status") }
+		for _, test := range []struct {
+			name    string
+			message dbus.Message
+			fds     int
+			want    string
+		}{
+			{"not referred to", get(), 1, ""},
+			{"as many as may be", get(), most, ""},
+			{"one more", get(), most + 1, dbusError + "LimitsExceeded"},
+			{"as an argument", toBridge(vmPath, busName, "Pause", dbus.UnixFDIndex(0)), 1, dbusError + "InvalidArgs"},
+			{"in a variant", toBridge(qmpPath, qmpIf, "Call", "query-name", map[string]dbus.Variant{"a": dbus.MakeVariant(dbus.UnixFDIndex(0))}), 1, dbusError + "InvalidArgs"},
+			{"of what may not be done", toBridge(qmpPath, qmpIf, "Call", "getfd", map[string]dbus.Variant{"fdname": dbus.MakeVariant("x")}), 1, dbusError + "AccessDenied"},
+		} {
+			r.SendFDs(t, test.message, fds(test.fds)...)
+			if got, _ := r.Reply(t).Headers[dbus.FieldErrorName].Value().(string); got != test.want {
+				t.Errorf("%s: %q, want %q", test.name, got, test.want)
+			}
+		}
+		s.withstand(2000, func(size int) {
+			for range size {
+				m := get()
+				m.Flags = dbus.FlagNoReplyExpected
+				r.SendFDs(t, m, fds(most)...)
+			}
+			settle(t, r)
+		})
+		s.nothingExecuted()
+	})
+}
+
+// TestAttackConnections has one uid open all the connections that the bus lets it have, and call on each: who it is
+// is known for every one, it is served, and so is another uid. The bridge keeps nothing of them.
+func TestAttackConnections(t *testing.T) {
+	besiege(t, func(t *testing.T, s *siege) {
+		other := s.as(operator)
+		s.withstand(256, func(size int) {
+			var all []*dbus.Conn
+			for len(all) < size {
+				conn, err := viewer.Dial(s.address)
+				if err != nil {
+					break
+				}
+				all = append(all, conn)
+			}
+			if len(all) < size/4 { // dbus-broker gives a uid a share of what is left
+				t.Errorf("only %d connections of a uid", len(all))
+			}
+			for _, conn := range all {
+				wantError(t, conn.Object(busName, vmPath).Call(busName+".Pause", 0).Err, dbusError+"AccessDenied")
+				get[string](t, conn, "Status")
+			}
+			if got := ask(t, other, toBridge(vmPath, propsIf, "Get", busName, "Status")); got != "" {
+				t.Errorf("another's Get: %s", got)
+			}
+			for _, conn := range all {
+				conn.Close()
+			}
+		})
+		s.nothingExecuted()
+	})
+}
+
+// TestAttackLeavers has an administrator's connections come, send what wants no reply and leave at once: commands
+// are executed whole or not at all, and nothing of those who left is kept.
+func TestAttackLeavers(t *testing.T) {
+	besiege(t, func(t *testing.T, s *siege) {
+		write := arguments("ringbuf-write", map[string]any{"device": "ring", "data": "left"})
+		subscribe := toBridge(vmPath, busName, "Subscribe", []string{"VNC_CONNECTED", "SHUTDOWN"})
+		s.withstand(300, func(size int) {
+			for n := range size {
+				r := s.as(admin)
+				if n%2 == 0 { // known, so that it may be executed
+					ask(t, r, toBridge(vmPath, propsIf, "Get", busName, "Status"))
+				}
+				flood(t, r, subscribe, 1)
+				flood(t, r, write, 5)
+				r.Close()
+			}
+		})
+		for _, command := range s.executed() {
+			if want := `ringbuf-write {"device": "ring", "data": "left"}`; command != want {
+				t.Fatalf("QEMU was told %s, want %s", command, want)
+			}
+		}
+	})
+}
+
+// TestAttackSlowReader has a viewer ask for much and read nothing, also every signal while QEMU sends
+// thousands. Others are answered, and get the signals.
+func TestAttackSlowReader(t *testing.T) {
+	besiege(t, func(t *testing.T, s *siege) {
+		signals := watch(t, s.witness, dbus.WithMatchInterface(eventsIf))
+		monitor := rig.DialMonitor(t, s.vm.Monitors[1])
+		s.withstand(1000, func(size int) {
+			slow := s.as(viewer)
+			slow.Send(t, rig.CallMessage("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus", "AddMatch", "type='signal'"))
+			slow.Reply(t)
+			introspect := slow.Encode(t, toBridge(qmpPath, "org.freedesktop.DBus.Introspectable", "Introspect"))
+			_ = slow.SetWriteDeadline(time.Now().Add(rig.Timeout))
+			for serial := range size { // a bus may end it, or read no more
+				slow.Order.PutUint32(introspect[8:], uint32(serial+100))
+				if _, err := slow.Write(introspect); err != nil {
+					t.Logf("after %d calls: %v", serial, err)
+					break
+				}
+			}
+			for range size {
+				monitor.Send(`{"execute":"stop"}`)
+				monitor.Send(`{"execute":"cont"}`)
+			}
+			for came := uint64(0); came < 2*uint64(size); {
+				if event := next(t, signals); strings.HasSuffix(event.Name, ".Lost") {
+					came += event.Body[0].(uint64)
+				} else {
+					came++
+				}
+			}
+			if got := ask(t, s.as(operator), toBridge(vmPath, propsIf, "Get", busName, "Status")); got != "" {
+				t.Errorf("another's Get: %s", got)
+			}
+			slow.Close()
+		})
+	})
+}
