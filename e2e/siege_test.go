@@ -24,14 +24,14 @@ var (
 
 const (
 	// leftMargin is what an attack may leave behind in memory when it comes again, in bytes:
-	// the goal of `make bench` for floods.
-	leftMargin = 2 << 20
+	// Go's smallest heap, since it is the collector's timing how much of that is in use.
+	leftMargin = 4 << 20
 	// peakMargin is what it may take meanwhile: what one sender may have waiting, 8 MiB, twice,
 	// since Go's collector lets a heap double, and 8 MiB that the program itself
 	// has in memory when all of it is used.
 	peakMargin = 24 << 20
 	// warmUps of Introspect, of some 200 KiB each, bring the heap to where the collector keeps it.
-	warmUps = 60
+	warmUps = 100
 )
 
 // plainProgram is the bridge as it is shipped: the race detector's memory is not the bridge's.
