@@ -20,3 +20,13 @@ func TempDir(t testing.TB) string {
 	}
 	return dir
 }
+
+// TempDir is the same, u's own; it needs root unless u is the test's own user.
+func (u User) TempDir(t testing.TB) string {
+	t.Helper()
+	dir := TempDir(t)
+	if err := os.Chown(dir, int(u.UID), int(u.GID)); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
