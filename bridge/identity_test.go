@@ -1,6 +1,7 @@
 package bridge_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/godbus/dbus/v5"
@@ -49,4 +50,41 @@ func (c *caller) owned(name string) bool {
 		c.tb.Fatal(err)
 	}
 	return has
+}
+
+// TestLookupFails has a bus that tells the bridge nothing about its callers: everybody is denied
+// everything, who would be an administrator too.
+func TestLookupFails(t *testing.T) {
+	m := newMachine(t, nil)
+	w := newWorld(t, m.dial)
+	const deny = `<deny send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus" send_member="GetConnectionCredentials"/></policy>`
+	w.bus = rig.StartDaemon(t, strings.Replace(rig.Permissive, "</policy>", deny, 1))
+	w.join()
+	w.run()
+	c := w.as(admin)
+	for _, p := range []probe{
+		{vmPath, busName + ".Pause", nil},
+		{vmPath, busName + ".ListCommands", nil},
+		{vmPath, busName + ".Subscribe", []any{[]string{"STOP"}}},
+		{vmPath, propsIf + ".GetAll", []any{busName}},
+		{vmPath, "org.freedesktop.DBus.Introspectable.Introspect", nil},
+		{vmPath, "org.freedesktop.DBus.Peer.Ping", nil},
+		{vmPath, "org.freedesktop.DBus.ObjectManager.GetManagedObjects", nil},
+		{qmpPath, call, []any{"query-name", none}},
+		{qmpPath, callJSON, []any{"query-name", ""}},
+		{qmpPath, "org.qemu.VM1.QMP.Stop", nil},
+		{"/nowhere", busName + ".Pause", nil},
+	} {
+		if _, err := c.call(p.path, p.method, p.args...); errorName(err) != dbusError+"AccessDenied" {
+			t.Errorf("%s %s: %v, want AccessDenied", p.path, p.method, err)
+		}
+	}
+	for _, r := range w.records(11) {
+		if r.UID != nil || r.Decision != "deny" || r.Policy != "no-identity" {
+			t.Errorf("record %+v of a caller that nobody knows", r)
+		}
+	}
+	if got := m.commands(); got != nil {
+		t.Errorf("QEMU was told %q, want nothing", got)
+	}
 }
