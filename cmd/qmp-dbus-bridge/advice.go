@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -46,7 +47,17 @@ func (list advice) to(err error) error {
 	return err
 }
 
-// oneLine keeps a message on its line: joined errors have one each.
+// oneLine keeps a message on its line, since joined errors have one each, and makes it harmless on
+// a terminal: parts of it may be QEMU's words.
 func oneLine(err error) string {
-	return strings.ReplaceAll(err.Error(), "\n", "; ")
+	var b strings.Builder
+	for _, r := range strings.ReplaceAll(err.Error(), "\n", "; ") {
+		if strconv.IsPrint(r) {
+			b.WriteRune(r)
+		} else {
+			quoted := strconv.QuoteRune(r)
+			b.WriteString(quoted[1 : len(quoted)-1])
+		}
+	}
+	return b.String()
 }
