@@ -13,33 +13,49 @@ import (
 	"qmp-dbus-bridge/e2e/rig"
 )
 
-// flood sends a message so many times as fast as the bus takes it. The serial is the same in
-// all, which only calls that want a reply may not have.
-func flood(t testing.TB, r *rig.Raw, m dbus.Message, times int) {
-	t.Helper()
-	const batch = 64
+// flood has a user send a message so many times as fast as the bus takes it, with descriptors if there
+// are any, and returns when the bridge has dealt with them. dbus-broker ends the connection of who exceeds
+// its quota; then the user comes again.
+func (s *siege) flood(u rig.User, m dbus.Message, times int, fds ...int) {
+	s.t.Helper()
 	m.Flags |= dbus.FlagNoReplyExpected
-	messages := bytes.Repeat(r.Encode(t, m), batch)
-	for ; times > 0; times -= batch {
-		if _, err := r.Write(messages[:len(messages)/batch*min(times, batch)]); err != nil {
-			t.Fatal(err)
+	r := s.comeAgain(u)
+	for times > 0 {
+		n, err := min(times, 64), error(nil)
+		if len(fds) > 0 {
+			n, err = 1, r.SendFDs(s.t, m, fds...)
+		} else {
+			_, err = r.Write(bytes.Repeat(r.Encode(s.t, m), n)) // calls without a reply may have one serial
+		}
+		times -= n
+		if err != nil {
+			r.Close()
+			r = s.comeAgain(u)
 		}
 	}
+	for !s.settled(r) { // it has been ended after all was sent
+		r.Close()
+		r = s.comeAgain(u)
+	}
+	r.Close()
 }
 
-// settle returns when the bridge has answered everything that r sent before.
-func settle(t testing.TB, r *rig.Raw) {
-	t.Helper()
-	rig.Eventually(t, "a call has a place again", func() bool {
-		return ask(t, r, toBridge(vmPath, propsIf, "Get", busName, "Status")) != dbusError+"LimitsExceeded"
+// comeAgain is a connection of one whom the bus may not let in before it has got rid of what the last one sent.
+func (s *siege) comeAgain(u rig.User) (r *rig.Raw) {
+	s.t.Helper()
+	rig.Eventually(s.t, "the bus lets the sender in again", func() (in bool) {
+		var err error
+		r, err = u.Raw(s.address)
+		return err == nil
 	})
+	return r
 }
 
 // TestAttackNoReply has a viewer send 100 000 calls that want no reply: of what it may do, of what it may
 // not, and of what there is not. Others are served meanwhile.
 func TestAttackNoReply(t *testing.T) {
 	besiege(t, func(t *testing.T, s *siege) {
-		r, other := s.as(viewer), s.as(operator)
+		other := s.as(operator)
 		s.withstand(100_000, func(size int) {
 			for _, m := range []dbus.Message{
 				toBridge(vmPath, propsIf, "Get", busName, "Status"),
@@ -47,12 +63,11 @@ func TestAttackNoReply(t *testing.T) {
 				toBridge(qmpPath, qmpIf, "Call", "stop", none),
 				toBridge("/org/qemu/VM2", busName, "Pause"),
 			} {
-				flood(t, r, m, size/4)
+				s.flood(viewer, m, size/4)
 				if got := ask(t, other, toBridge(vmPath, propsIf, "Get", busName, "Status")); got != "" {
 					t.Errorf("another's Get in the flood: %s", got)
 				}
 			}
-			settle(t, r)
 		})
 		s.nothingExecuted()
 	})
@@ -84,19 +99,15 @@ func TestAttackDescriptors(t *testing.T) {
 			{"in a variant", toBridge(qmpPath, qmpIf, "Call", "query-name", map[string]dbus.Variant{"a": dbus.MakeVariant(dbus.UnixFDIndex(0))}), 1, dbusError + "InvalidArgs"},
 			{"of what may not be done", toBridge(qmpPath, qmpIf, "Call", "getfd", map[string]dbus.Variant{"fdname": dbus.MakeVariant("x")}), 1, dbusError + "AccessDenied"},
 		} {
-			r.SendFDs(t, test.message, fds(test.fds)...)
+			if err := r.SendFDs(t, test.message, fds(test.fds)...); err != nil {
+				t.Fatal(err)
+			}
 			if got, _ := r.Reply(t).Headers[dbus.FieldErrorName].Value().(string); got != test.want {
 				t.Errorf("%s: %q, want %q", test.name, got, test.want)
 			}
 		}
-		s.withstand(2000, func(size int) {
-			for range size {
-				m := get()
-				m.Flags = dbus.FlagNoReplyExpected
-				r.SendFDs(t, m, fds(most)...)
-			}
-			settle(t, r)
-		})
+		r.Close()
+		s.withstand(2000, func(size int) { s.flood(viewer, get(), size, fds(most)...) })
 		s.nothingExecuted()
 	})
 }
@@ -145,8 +156,10 @@ func TestAttackLeavers(t *testing.T) {
 				if n%2 == 0 { // known, so that it may be executed
 					ask(t, r, toBridge(vmPath, propsIf, "Get", busName, "Status"))
 				}
-				flood(t, r, subscribe, 1)
-				flood(t, r, write, 5)
+				for _, m := range []dbus.Message{subscribe, write, write, write} {
+					m.Flags = dbus.FlagNoReplyExpected
+					r.Send(t, m)
+				}
 				r.Close()
 			}
 		})

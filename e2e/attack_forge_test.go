@@ -64,7 +64,7 @@ func TestAttackForged(t *testing.T) {
 					}
 				}
 			}
-			settle(t, forger)
+			s.settled(forger)
 		})
 		if got, want := ask(t, victim, toBridge(vmPath, busName, "Pause")), dbusError+"AccessDenied"; got != want {
 			t.Errorf("a viewer's Pause: %s, want %s", got, want)

@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"cmp"
 	"encoding/json"
 	"os"
 	"os/exec"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/godbus/dbus/v5"
 
@@ -220,4 +222,37 @@ func ask(t testing.TB, r *rig.Raw, m dbus.Message) string {
 	r.Send(t, m)
 	name, _ := r.Reply(t).Headers[dbus.FieldErrorName].Value().(string)
 	return name
+}
+
+// settled returns when the bridge has answered everything that r sent before: false if the bus has ended
+// the connection.
+func (s *siege) settled(r *rig.Raw) bool {
+	s.t.Helper()
+	for deadline := time.Now().Add(rig.Timeout); time.Now().Before(deadline); {
+		call := r.Encode(s.t, toBridge(vmPath, propsIf, "Get", busName, "Status"))
+		_, writeErr := r.Write(call)
+		reply, err := replyTo(r, r.Order.Uint32(call[8:]))
+		switch {
+		case writeErr != nil || err != nil:
+			s.t.Logf("the bus has ended a connection: %v", cmp.Or(writeErr, err))
+			return false
+		case reply.Headers[dbus.FieldErrorName].Value() != dbusError+"LimitsExceeded":
+			return true
+		}
+	}
+	s.t.Fatalf("not settled within %v", rig.Timeout)
+	return false
+}
+
+// replyTo reads up to the reply to a serial.
+func replyTo(r *rig.Raw, serial uint32) (*dbus.Message, error) {
+	if err := r.SetReadDeadline(time.Now().Add(rig.Timeout)); err != nil {
+		return nil, err
+	}
+	for {
+		m, err := dbus.DecodeMessage(r.In)
+		if err != nil || m.Headers[dbus.FieldReplySerial].Value() == serial {
+			return m, err
+		}
+	}
 }

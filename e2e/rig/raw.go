@@ -35,12 +35,10 @@ func DialRaw(t testing.TB, u User, address string) *Raw {
 		t.Fatalf("uid %d at %s: %v", u.UID, address, err)
 	}
 	t.Cleanup(func() { r.Close() })
-	r.Send(t, CallMessage("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus", "Hello"))
-	r.Name, _ = r.Reply(t).Body[0].(string)
 	return r
 }
 
-// Raw connects and authenticates as u, and says nothing yet. The connection is the caller's to close.
+// Raw is DialRaw for what may fail; the connection is the caller's to close.
 func (u User) Raw(address string) (*Raw, error) {
 	var conn *net.UnixConn
 	err := u.do(func() (err error) {
@@ -52,11 +50,28 @@ func (u User) Raw(address string) (*Raw, error) {
 		return nil, err
 	}
 	r := &Raw{UnixConn: conn, In: bufio.NewReader(conn), Order: binary.LittleEndian}
-	if err := r.authenticate(u.UID); err != nil {
+	if err := errors.Join(r.authenticate(u.UID), r.hello()); err != nil {
 		conn.Close()
 		return nil, err
 	}
 	return r, nil
+}
+
+// hello asks the bus for a unique name.
+func (r *Raw) hello() error {
+	m := CallMessage("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus", "Hello")
+	b, err := r.encode(m)
+	if err != nil {
+		return err
+	}
+	if _, err := r.Write(b); err != nil {
+		return err
+	}
+	reply, err := dbus.DecodeMessage(r.In)
+	if err != nil {
+		return err
+	}
+	return dbus.Store(reply.Body, &r.Name)
 }
 
 // authenticate says who we are, and that descriptors may be passed.
@@ -100,13 +115,21 @@ func CallMessage(destination string, path dbus.ObjectPath, iface, member string,
 // Encode gives the bytes of m with the next serial.
 func (r *Raw) Encode(t testing.TB, m dbus.Message) []byte {
 	t.Helper()
+	b, err := r.encode(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func (r *Raw) encode(m dbus.Message) ([]byte, error) {
 	var b bytes.Buffer
 	if err := m.EncodeTo(&b, r.Order); err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	r.serial++
 	r.Order.PutUint32(b.Bytes()[8:], r.serial)
-	return b.Bytes()
+	return b.Bytes(), nil
 }
 
 // Send sends m.
@@ -118,13 +141,12 @@ func (r *Raw) Send(t testing.TB, m dbus.Message) {
 }
 
 // SendFDs sends m with descriptors, whether its body refers to them or not. They stay the
-// caller's.
-func (r *Raw) SendFDs(t testing.TB, m dbus.Message, fds ...int) {
+// caller's. An error is the bus's end of the connection.
+func (r *Raw) SendFDs(t testing.TB, m dbus.Message, fds ...int) error {
 	t.Helper()
 	m.Headers[dbus.FieldUnixFDs] = dbus.MakeVariant(uint32(len(fds)))
-	if _, _, err := r.WriteMsgUnix(r.Encode(t, m), unix.UnixRights(fds...), nil); err != nil {
-		t.Fatal(err)
-	}
+	_, _, err := r.WriteMsgUnix(r.Encode(t, m), unix.UnixRights(fds...), nil)
+	return err
 }
 
 // Reply reads up to the reply to what was sent last.
