@@ -15,6 +15,7 @@ const (
 
 	commandPrefix = "command:" // only in the names of commands that would be mistaken otherwise
 	eventPrefix   = "event:"
+	classPrefix   = "class:" // before the name of a class, which is no action but has some in it
 )
 
 // Action is what a caller wants to do. It is made by the functions below alone; the zero Action

@@ -23,19 +23,23 @@ type Authorizer struct {
 	grants    []Grant
 	policies  policies
 	classes   map[Class]cedar.EntityUIDSet // the parents of the actions of a class
+	hash      string
 }
 
-// New reads the policy files and returns an Authorizer. An error names the file and, where there is one, line
-// and column.
+// New reads and checks the policy files and returns an Authorizer. What is wrong with them is Problems, all of it.
 func New(config Config) (*Authorizer, error) {
 	for _, grant := range config.Grants {
 		if err := grant.check(); err != nil {
 			return nil, fmt.Errorf("grant %v: %v", grant, err)
 		}
 	}
-	policies, err := loadPolicies(config.Files, config.BridgeUID)
+	var digest digest
+	policies, err := loadPolicies(config.Files, config.BridgeUID, &digest)
 	if err != nil {
 		return nil, err
+	}
+	for _, grant := range config.Grants {
+		digest.grant(grant)
 	}
 	a := &Authorizer{
 		resource:  cedar.NewEntityUID("VM", cedar.String(config.VM)),
@@ -43,12 +47,30 @@ func New(config Config) (*Authorizer, error) {
 		grants:    config.Grants,
 		policies:  policies,
 		classes:   make(map[Class]cedar.EntityUIDSet),
+		hash:      digest.sum(),
 	}
 	for _, class := range classes {
-		a.classes[class] = cedar.NewEntityUIDSet(cedar.NewEntityUID("Action", "class:"+cedar.String(class)))
+		a.classes[class] = cedar.NewEntityUIDSet(cedar.NewEntityUID("Action", classPrefix+cedar.String(class)))
 	}
 	return a, nil
 }
+
+// Hash tells policies apart. It is the SHA-256, in hexadecimal, of a text with a line for each of these: the SHA-256 of
+// the built-in policy, those of the files in their order, and the grants in theirs, as Grant.String has them.
+func (a *Authorizer) Hash() string { return a.hash }
+
+// Where is the place of the policy with that id, FILE:LINE:COLUMN; empty if there is none.
+func (a *Authorizer) Where(id string) string {
+	for _, one := range a.policies {
+		if one.id == id {
+			return one.where()
+		}
+	}
+	return ""
+}
+
+// Policies is how many there are, with the built-in ones.
+func (a *Authorizer) Policies() int { return len(a.policies) }
 
 // Decide says whether the caller may do the action; of a command with these arguments, one JSON object in UTF-8, exactly
 // as QEMU will get it, or nil for none. A nil caller, one without identity and the zero Action are denied. Decide never

@@ -145,7 +145,7 @@ func TestForgedActions(t *testing.T) {
 	rules := newAuthorizer(t, policyFile(t, `
 		@id("forge") permit (principal in User::"1000", action in
 			[Action::"read-properties", Action::"introspect", Action::"subscribe", Action::"event:STOP",
-			 Action::"class:read", Action::"command:stop", Action::"stop"], resource);`))
+			 Action::"class:read", Action::"stop"], resource);`))
 	stranger, viewer, root := newCaller(t, 1000), newCaller(t, 1001), newCaller(t, 0)
 	for _, name := range []string{"read-properties", "introspect", "subscribe"} {
 		for _, caller := range []*access.Caller{stranger, viewer} {

@@ -2,8 +2,10 @@ package access
 
 import (
 	_ "embed"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"iter"
 	"regexp"
 	"slices"
@@ -14,6 +16,9 @@ import (
 	"github.com/cedar-policy/cedar-go/x/exp/ast"
 	"github.com/cedar-policy/cedar-go/x/exp/eval"
 )
+
+// builtinName stands for the built-in policy's file.
+const builtinName = "builtin.cedar"
 
 const maxPolicyFile = 1 << 20 // bytes; 100 policies are some 20 KiB
 
@@ -28,17 +33,17 @@ func BuiltinPolicy() string { return builtinCedar }
 
 // policy is one policy with the id that decisions and the audit name.
 type policy struct {
+	statement
 	id         string
-	rule       *cedar.Policy
 	conditions *cedar.Policy // the rule for everyone and everything: to evaluate where its scope is known to hold
 	reads      reads
 }
 
-func newPolicy(id string, rule *cedar.Policy) *policy {
-	anywhere := *(*ast.Policy)(rule.AST())
+func newPolicy(id string, s statement) *policy {
+	anywhere := *s.tree()
 	anywhere.Principal, anywhere.Action, anywhere.Resource = ast.ScopeTypeAll{}, ast.ScopeTypeAll{}, ast.ScopeTypeAll{}
 	return &policy{
-		id: id, rule: rule,
+		id: id, statement: s,
 		conditions: cedar.NewPolicyFromAST((*cedarast.Policy)(&anywhere)),
 		reads:      readsOf(&anywhere),
 	}
@@ -50,20 +55,24 @@ func (p *policy) permits() bool { return p.rule.Effect() == cedar.Permit }
 // same is named.
 type policies []*policy
 
-// loadPolicies reads the built-in policy and the files. All are good or there is an error.
-func loadPolicies(files []string, owner uint32) (policies, error) {
-	all, err := policies(nil).parse("builtin.cedar", builtinCedar)
+// loadPolicies reads the built-in policy and the files, and adds what they say to digest. All are good or there is an
+// error, Problems with all that is wrong.
+func loadPolicies(files []string, owner uint32, digest *digest) (policies, error) {
+	all, problems := policies(nil).add(builtinName, builtinCedar)
+	digest.file(builtinCedar)
 	for _, file := range files {
+		text, err := readPolicy(file, owner)
 		if err != nil {
-			break
+			problems = append(problems, fileProblem(file, err))
+			continue
 		}
-		var text string
-		if text, err = readPolicy(file, owner); err == nil {
-			all, err = all.parse(file, text)
-		}
+		digest.file(text)
+		var faults Problems
+		all, faults = all.add(file, text)
+		problems = append(problems, faults...)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("policy: %v", err)
+	if len(problems) > 0 {
+		return nil, problems
 	}
 	return all, nil
 }
@@ -76,55 +85,62 @@ func readPolicy(path string, owner uint32) (string, error) {
 	defer file.Close()
 	text, err := io.ReadAll(io.LimitReader(file, maxPolicyFile+1))
 	if err == nil && len(text) > maxPolicyFile {
-		err = fmt.Errorf("%s: larger than %d bytes", path, maxPolicyFile)
+		err = fmt.Errorf("larger than %d bytes", maxPolicyFile)
 	}
 	return string(text), err
 }
 
-// parse returns p and the policies of one more file.
-func (p policies) parse(file, text string) (policies, error) {
-	list, err := cedar.NewPolicyListFromBytes(file, []byte(text))
-	if err != nil {
-		return nil, fmt.Errorf("%s", strings.Replace(err.Error(), "<input>", file, 1))
+// fileProblem is about a file that can't be read.
+func fileProblem(file string, err error) Problem {
+	if at, ok := errors.AsType[*fs.PathError](err); ok {
+		err = at.Err
 	}
-	for _, rule := range list {
-		id, err := ruleID(rule)
-		if err != nil {
-			return nil, err
-		}
-		if slices.ContainsFunc(p, func(other *policy) bool { return other.id == id }) {
-			return nil, fmt.Errorf("%s: a policy with the id %q exists already", place(rule), id)
-		}
-		p = append(p, newPolicy(id, rule))
-	}
-	return p, nil
+	return Problem{File: file, Text: strings.TrimPrefix(err.Error(), file+": ")}
 }
 
-// ruleID is the policy's @id, or else its file and line.
-func ruleID(rule *cedar.Policy) (string, error) {
-	id, ok := rule.Annotations()["id"]
+// add returns p and the policies of one more file.
+func (p policies) add(file, text string) (policies, Problems) {
+	statements, problems := parse(file, text)
+	for _, s := range statements {
+		if len(p) == maxPolicies {
+			return p, append(problems, s.problem(file, "more than %d policies", maxPolicies))
+		}
+		id, wrong := s.ownID()
+		if wrong == "" && slices.ContainsFunc(p, func(other *policy) bool { return other.id == id }) {
+			wrong = fmt.Sprintf("a policy with the id %q exists already", id)
+		}
+		if wrong != "" {
+			problems = append(problems, s.problem(file, "%s", wrong))
+		}
+		problems = append(problems, checkWording(s)...)
+		p = append(p, newPolicy(id, s))
+	}
+	return p, problems.inOrder()
+}
+
+// ownID is the policy's @id, or else its place.
+func (s statement) ownID() (id, wrong string) {
+	named, ok := s.rule.Annotations()["id"]
 	if !ok {
-		return place(rule), nil
+		return s.where(), ""
 	}
-	if !policyID.MatchString(string(id)) || reserved(string(id)) {
-		return "", fmt.Errorf("%s: %q cannot be an id: want up to 64 of A-Z a-z 0-9 . _ -", place(rule), string(id))
+	if !policyID.MatchString(string(named)) || reserved(string(named)) {
+		return "", fmt.Sprintf("%q cannot be an id: want up to 64 of A-Z a-z 0-9 . _ -", string(named))
 	}
-	return string(id), nil
+	return string(named), ""
 }
 
 func reserved(id string) bool { return slices.Contains(reservedIDs, id) }
 
-func place(rule *cedar.Policy) string {
-	at := rule.Position()
-	return fmt.Sprintf("%s:%d:%d", at.Filename, at.Line, at.Column)
-}
+// tree is the policy's syntax tree.
+func (s statement) tree() *ast.Policy { return (*ast.Policy)(s.rule.AST()) }
 
 // within are the policies whose scope takes what env has; a variable there takes all. The others are neither
 // satisfied nor in error, so leaving them out changes no decision.
 func (p policies) within(env eval.Env) policies {
 	var chosen policies
 	for i := range p {
-		scope := *(*ast.Policy)(p[i].rule.AST())
+		scope := *p[i].tree()
 		scope.Conditions = nil // they may be in error, which has to be seen
 		if _, keep := eval.PartialPolicy(env, &scope); keep {
 			chosen = append(chosen, p[i])

@@ -37,13 +37,13 @@ func drawPolicy(t *rapid.T) string {
 		pick("effect", "permit", "permit", "permit", "forbid"),
 		pick("principal", "principal", `principal == Caller::":1.5"`, `principal in User::"1000"`,
 			`principal in Group::"2001"`, `principal in Role::"admin"`, "principal is Caller",
-			`principal is Caller in Group::"2002"`, "principal is User", `principal in Caller::":1.5"`),
+			`principal is Caller in Group::"2002"`, `principal in Caller::":1.5"`),
 		pick("action", "action", `action == Action::"stop"`, `action in Action::"class:read"`,
 			`action in [Action::"cont", Action::"class:host"]`, `action == Action::"event:STOP"`),
 		pick("resource", "resource", `resource == VM::"vm"`, `resource == VM::"other"`, "resource is VM"),
-		pick("condition", "", "", `when { principal.label == "a" }`, "when { context.nothing }",
+		pick("condition", "", "", `when { principal.label == "a" }`, `when { context.label == "b" }`,
 			`unless { principal has label }`, "when { false }", `when { principal in Group::"2003" }`),
-		pick("condition 2", "", "", "when { false }", `when { principal.uid < 1002 }`, "unless { principal.nothing }"))
+		pick("condition 2", "", "", "when { false }", `when { principal.uid < 1002 }`, `unless { principal.label == "b" }`))
 }
 
 func drawAction(t *rapid.T) access.Action {

@@ -1,0 +1,142 @@
+package access
+
+import (
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"text/scanner"
+
+	"github.com/cedar-policy/cedar-go"
+)
+
+const (
+	// maxTokens bounds one policy. Cedar's parser and evaluator descend with it, and Go ends a program whose stack
+	// exceeds 1 GB: a policy of 524288 brackets does that. One that lists every command has 1200.
+	maxTokens = 8192
+	// maxPolicies bounds all files together; a decision may have to look at each.
+	maxPolicies = 4096
+)
+
+// statement is one policy of a file.
+type statement struct {
+	rule *cedar.Policy
+	file string
+	place
+	text string
+}
+
+// tokens are those of the statement alone.
+func (s statement) tokens() tokens {
+	return tokenize(s.text, s.place, func(place, string) {}) // parse has seen to errors
+}
+
+// where is FILE:LINE:COLUMN.
+func (s statement) where() string { return fmt.Sprintf("%s:%d:%d", s.file, s.line, s.column) }
+
+func (p place) problem(file, format string, values ...any) Problem {
+	return Problem{File: file, Line: p.line, Column: p.column, Text: fmt.Sprintf(format, values...)}
+}
+
+// parse reads the policies of a file, each by itself, so that all that are wrong can be told. Where there are problems,
+// the statements are the others.
+func parse(file, text string) (statements []statement, problems Problems) {
+	if at, bad := badCharacter(text); bad {
+		return nil, Problems{at.problem(file, "not UTF-8 text without NUL")}
+	}
+	all := tokenize(text, place{1, 1}, func(at place, what string) {
+		problems = append(problems, at.problem(file, "%s", what))
+	})
+	if len(problems) > 0 {
+		return nil, problems[:1] // behind it, nothing is what it seems
+	}
+	for len(all) > 1 { // EOF is the last
+		one := all.first()
+		all = all[len(one):]
+		end := one[len(one)-1].end()
+		s := statement{file: file, place: one[0].place, text: text[one[0].offset:end]}
+		if len(one) > maxTokens {
+			problems = append(problems, one[maxTokens].problem(file, "a policy of more than %d words: split it", maxTokens))
+			continue
+		}
+		rules, err := cedar.NewPolicyListFromBytes(file, []byte(s.text))
+		if err != nil {
+			problems = append(problems, s.syntaxProblem(err))
+			continue
+		}
+		s.rule = rules[0] // one has one semicolon
+		statements = append(statements, s)
+	}
+	return statements, problems
+}
+
+// first are the tokens up to the first semicolon, or else all but EOF.
+func (t tokens) first() tokens {
+	for i, one := range t {
+		if one.text == ";" {
+			return t[:i+1]
+		}
+	}
+	return t[:len(t)-1]
+}
+
+// cedarError takes apart what Cedar's parser says: <input>:LINE:COLUMN "TOKEN": what.
+var cedarError = regexp.MustCompile(`<input>:(\d+):(\d+)(?: "(?:[^"\\]|\\.)*")?: (.*)`)
+
+// unwanted takes apart those errors that Cedar places one token too late.
+var unwanted = regexp.MustCompile(`^(?:exact got (.*) want (.*)|unexpected effect: (.*))$`)
+
+// syntaxProblem gives an error of Cedar's parser its place.
+func (s statement) syntaxProblem(err error) Problem {
+	parts := cedarError.FindStringSubmatch(err.Error())
+	if parts == nil {
+		return s.literalProblem(err)
+	}
+	line, _ := strconv.Atoi(parts[1]) // they are digits
+	column, _ := strconv.Atoi(parts[2])
+	at, what := s.plus(line, column), parts[3]
+	if say := unwanted.FindStringSubmatch(what); say != nil {
+		got, want := say[1]+say[3], say[2]
+		if want == "" {
+			want = "permit or forbid"
+		}
+		what = fmt.Sprintf("got %s, want %s", got, want)
+		if got == "" {
+			what = fmt.Sprintf("the file ends, want %s", want)
+		}
+		at = s.tokens().before(at, got)
+	}
+	return at.problem(s.file, "syntax: %s", what)
+}
+
+// before is the place of the token in front of the one at a place, if that has this text.
+func (t tokens) before(at place, text string) place {
+	for i := 1; i < len(t); i++ {
+		if t[i].place == at && t[i].text != text && t[i-1].text == text {
+			return t[i-1].place
+		}
+	}
+	return at
+}
+
+// literalProblem finds the number or string that Cedar can't read; it tells no place for those.
+func (s statement) literalProblem(err error) Problem {
+	t := s.tokens()
+	_, what, _ := strings.Cut(err.Error(), "parser error: ")
+	for i, one := range t {
+		expression := one.text
+		switch {
+		case one.kind == scanner.String && i > 0 && t.is(i-1, "like"):
+			expression = `"" like ` + one.text
+		case one.kind == scanner.Int && i > 0 && t.is(i-1, "-"):
+			expression = "-" + one.text
+		case one.kind != scanner.String && one.kind != scanner.Int:
+			continue
+		}
+		var rule cedar.Policy
+		if rule.UnmarshalCedar([]byte("permit (principal, action, resource) when { "+expression+" };")) != nil {
+			return one.problem(s.file, "syntax: %s: %s", one.text, what)
+		}
+	}
+	return s.problem(s.file, "syntax: %s", what)
+}

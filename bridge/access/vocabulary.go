@@ -1,0 +1,150 @@
+package access
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/agnivade/levenshtein"
+	"github.com/cedar-policy/cedar-go/types"
+)
+
+// maxSlip is how many letters a word may differ in from one that is suggested instead.
+const maxSlip = 2
+
+// shape says what of a value a policy may ask for.
+type shape struct {
+	kind    string           // in words
+	members map[string]shape // of a record
+	open    bool             // it has any members: they come from the caller
+}
+
+var (
+	aNumber = shape{kind: "a number"}
+	aString = shape{kind: "a string"}
+	aSet    = shape{kind: "a set"}
+)
+
+// variables are the words of a policy's conditions. actions and VMs have no attributes.
+var variables = map[string]shape{
+	"principal": {kind: "a Caller", members: map[string]shape{"uid": aNumber, "label": aString}},
+	"context": {kind: "the context", members: map[string]shape{
+		"arguments": {open: true}, "argumentNames": aSet, "label": aString,
+	}},
+	"action":   {kind: "an Action"},
+	"resource": {kind: "a VM"},
+}
+
+// entityTypes are the types that something can have.
+var entityTypes = []string{"Action", "Caller", "Group", "Role", "User", "VM"}
+
+// knownActions are what may stand in Action::"...": all commands and events of the tables, the classes, and what is
+// neither.
+var knownActions = actionIDs()
+
+func actionIDs() map[string]bool {
+	ids := map[string]bool{readProperties: true, introspect: true, subscribe: true}
+	for command := range commandClasses {
+		ids[command] = true
+	}
+	for event := range eventClasses {
+		ids[eventPrefix+event] = true
+	}
+	for _, class := range classes {
+		ids[classPrefix+string(class)] = true
+	}
+	return ids
+}
+
+// wrongEntity says what is wrong with an entity, if anything is.
+func wrongEntity(uid types.EntityUID) string {
+	id := string(uid.ID)
+	switch uid.Type {
+	case "Action":
+		if !knownActions[id] {
+			return wrongAction(id)
+		}
+	case "Role":
+		if !slices.Contains(roles, Role(id)) {
+			return unknown("role", id, words(roles))
+		}
+	case "User", "Group":
+		if n, err := parseID(id); err != nil || strconv.FormatUint(uint64(n), 10) != id {
+			return fmt.Sprintf("%v: want the number of a user or group that can stand for somebody", uid)
+		}
+	case "Caller":
+		if !isUniqueName(id) {
+			return fmt.Sprintf("%v: callers are named by their unique names, like :1.5; users are User::\"1000\"", uid)
+		}
+	case "VM":
+	default:
+		return fmt.Sprintf("unknown entity type %s%s", uid.Type, suggest(string(uid.Type), entityTypes))
+	}
+	return ""
+}
+
+// wrongAction says why an action can't be meant.
+func wrongAction(id string) string {
+	kind := "command"
+	for _, prefix := range []string{classPrefix, eventPrefix} {
+		if strings.HasPrefix(id, prefix) {
+			kind = strings.TrimSuffix(prefix, ":")
+		}
+		if knownActions[prefix+id] {
+			return fmt.Sprintf("unknown command %q: did you mean %q?", id, prefix+id)
+		}
+	}
+	say := unknown(kind, id, slices.Collect(maps.Keys(knownActions)))
+	if kind == "command" && !strings.HasSuffix(say, "?") {
+		say += ": commands that the bridge has no class for can't be named; they are in class:host"
+	}
+	return say
+}
+
+// words makes strings of a list.
+func words[S ~string](list []S) []string {
+	texts := make([]string, len(list))
+	for i, one := range list {
+		texts[i] = string(one)
+	}
+	return texts
+}
+
+func unknown(kind, word string, known []string) string {
+	return fmt.Sprintf("unknown %s %q%s", kind, word, suggest(word, known))
+}
+
+// suggest says which of the known words was meant, if one is close.
+func suggest(word string, known []string) string {
+	best, distance := "", maxSlip+1
+	for _, candidate := range slices.Sorted(slices.Values(known)) {
+		d := levenshtein.ComputeDistance(word, candidate)
+		if strings.EqualFold(word, candidate) {
+			d = 0
+		}
+		if d < distance && 2*d <= len(word) {
+			best, distance = candidate, d
+		}
+	}
+	if best == "" {
+		return ""
+	}
+	return `: did you mean "` + best + `"?`
+}
+
+// find is the shape of a member; what is in an open one is open.
+func (s shape) find(names []string) (shape, bool) {
+	for _, name := range names {
+		if s.open {
+			return shape{open: true}, true
+		}
+		next, ok := s.members[name]
+		if !ok {
+			return shape{}, false
+		}
+		s = next
+	}
+	return s, true
+}
