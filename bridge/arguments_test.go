@@ -37,7 +37,7 @@ func image(filename string) dict {
 func TestArguments(t *testing.T) {
 	m := newMachine(t, nil)
 	w := newWorld(t, m.dial)
-	w.cedar = imagesPolicy
+	w.cedar = []string{imagesPolicy}
 	w.join()
 	w.run()
 	c := w.as(helper)
@@ -108,8 +108,8 @@ func TestArguments(t *testing.T) {
 // TestMayExecute has buttons greyed out: what depends on arguments may be executed.
 func TestMayExecute(t *testing.T) {
 	w := newWorld(t, newMachine(t, nil).dial)
-	w.cedar = imagesPolicy + `
-		@id("never") forbid (principal in Role::"viewer", action, resource) when { context.arguments has device };`
+	w.cedar = []string{imagesPolicy + `
+		@id("never") forbid (principal in Role::"viewer", action, resource) when { context.arguments has device };`}
 	w.join()
 	w.run()
 	for _, test := range []struct {

@@ -44,7 +44,7 @@ type Config struct {
 type Bridge struct {
 	config        Config
 	log           *slog.Logger
-	policy        *access.Authorizer
+	policy        atomic.Pointer[access.Authorizer] // nil before Join; see SetPolicy
 	audit         *access.Audit
 	objects       objects
 	vm            *iface
@@ -92,7 +92,7 @@ func New(config Config) *Bridge {
 func (b *Bridge) Join(ctx context.Context, address string, policy *access.Authorizer) error {
 	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
 	defer cancel()
-	b.policy = policy
+	b.SetPolicy(policy)
 	driver, err := dialDriver(ctx, address)
 	if err != nil {
 		return fmt.Errorf("bus %s: %w", address, err)

@@ -20,6 +20,7 @@ type request struct {
 	object *object
 	method *method
 	caller *access.Caller
+	policy *access.Authorizer // the same from the beginning to the end
 	began  time.Time
 
 	action    access.Action   // what run will do, once parse knows
@@ -36,7 +37,7 @@ type request struct {
 
 // Handle implements endpoint.Handler: the one path of every call.
 func (b *Bridge) Handle(call *endpoint.Call) endpoint.Verdict {
-	r := &request{Call: call, bridge: b, began: time.Now()}
+	r := &request{Call: call, bridge: b, policy: b.policy.Load(), began: time.Now()}
 	caller, err := b.callers.Lookup(call.Sender, func() { b.wake(call.Sender) })
 	if errors.Is(err, access.ErrPending) {
 		return endpoint.Later
@@ -47,7 +48,7 @@ func (b *Bridge) Handle(call *endpoint.Call) endpoint.Verdict {
 	}
 	if err != nil {
 		b.giveBack(call.Sender, nil)
-		r.decision = b.policy.Decide(nil, access.Introspect(), nil)
+		r.decision = r.policy.Decide(nil, access.Introspect(), nil)
 		r.refuse(failuref(errAccessDenied, "it is not known who you are, so you may do nothing here: %v", err))
 		return endpoint.Accepted
 	}
@@ -60,7 +61,7 @@ func (b *Bridge) Handle(call *endpoint.Call) endpoint.Verdict {
 	slots := r.lane()
 	b.giveBack(call.Sender, slots)
 	if slots != nil {
-		r.claim = claim{call.Sender, caller.UID, b.policy.Administers(caller)}
+		r.claim = claim{call.Sender, caller.UID, r.policy.Administers(caller)}
 		if !slots.take(&r.claim) {
 			return endpoint.Later
 		}
@@ -125,7 +126,7 @@ func (r *request) execute() {
 
 // decide asks the policy for r.action and refuses the request if it may not be.
 func (r *request) decide() bool {
-	r.decision = r.bridge.policy.Decide(r.caller, r.action, r.command.Arguments)
+	r.decision = r.policy.Decide(r.caller, r.action, r.command.Arguments)
 	r.decided = r.command
 	if !r.decision.Allowed() {
 		r.bridge.noteUnevaluated(r.decision)
@@ -143,7 +144,7 @@ func (r *request) decide() bool {
 // denial says why the request is refused. Who may give the command other arguments is told
 // what is wrong with these.
 func (r *request) denial() *failure {
-	other := r.bridge.policy.MayAllow(r.caller, r.action)
+	other := r.policy.MayAllow(r.caller, r.action)
 	switch {
 	case other && r.malformed != nil:
 		return failureOf(r.malformed)

@@ -49,7 +49,7 @@ type world struct {
 	qmp    func(context.Context, qmp.Options) (*qmp.Conn, error)
 	audit  *access.Audit
 	file   string     // the audit's
-	cedar  string     // policies besides the built-in one
+	cedar  []string   // policies besides the built-in one
 	ended  chan error // gets what Run returns; nil before run
 	once   bool
 	log    io.Writer // nil: none
@@ -114,26 +114,7 @@ func (w *world) join() {
 	if err := w.connect(); err != nil {
 		w.tb.Fatal(err)
 	}
-	config := access.Config{VM: "vm7", BridgeUID: admin.UID}
-	for _, text := range grants {
-		grant, err := access.ParseGrant(text)
-		if err != nil {
-			w.tb.Fatal(err)
-		}
-		config.Grants = append(config.Grants, grant)
-	}
-	if w.cedar != "" {
-		file := filepath.Join(w.tb.TempDir(), "test.cedar")
-		if err := os.WriteFile(file, []byte(w.cedar), 0o600); err != nil {
-			w.tb.Fatal(err)
-		}
-		config.Files = []string{file}
-	}
-	policy, err := access.New(config)
-	if err != nil {
-		w.tb.Fatal(err)
-	}
-	if err := w.bridge.Join(context.Background(), w.bus.Address, policy); err != nil {
+	if err := w.bridge.Join(context.Background(), w.bus.Address, w.policy(w.cedar...)); err != nil {
 		w.tb.Fatal(err)
 	}
 }

@@ -17,6 +17,7 @@ import (
 type state struct {
 	name, uuid, status, version, target string
 	running, connected                  bool
+	policyHash                          string
 }
 
 // identity is the part of the state that one QEMU process never changes.
@@ -66,6 +67,13 @@ func (m *mirror) tell() {
 	if *m.told != *m.now && m.publish(m.told, m.now) == nil {
 		m.told = m.now
 	}
+}
+
+// setPolicyHash shows another policy.
+func (m *mirror) setPolicyHash(hash string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.change(func(s *state) { s.policyHash = hash })
 }
 
 // retell publishes what the bus did not take before.

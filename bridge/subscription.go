@@ -3,7 +3,6 @@ package bridge
 import (
 	"maps"
 	"slices"
-	"strings"
 	"sync"
 
 	"qmp-dbus-bridge/bridge/access"
@@ -19,15 +18,21 @@ const (
 )
 
 // subscriptions tells who gets the events that are not for everybody. Each was decided when
-// it was made.
+// it was made, and is decided again by every new policy.
 type subscriptions struct {
 	most   int        // of one caller
-	mu     sync.Mutex // guards byName, between callers and the QMP reader
-	byName map[string]map[string]bool
+	mu     sync.Mutex // guards byName, between callers, the QMP reader and SetPolicy
+	byName map[string]subscriber
+}
+
+// subscriber is a caller with the events that it asked for.
+type subscriber struct {
+	caller *access.Caller
+	events map[string]bool
 }
 
 func newSubscriptions(most int) *subscriptions {
-	return &subscriptions{most: most, byName: map[string]map[string]bool{}}
+	return &subscriptions{most: most, byName: map[string]subscriber{}}
 }
 
 // to returns the unique names to which an event is sent.
@@ -35,8 +40,8 @@ func (s *subscriptions) to(event string) []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var names []string
-	for name, events := range s.byName {
-		if events[event] {
+	for name, one := range s.byName {
+		if one.events[event] {
 			names = append(names, name)
 		}
 	}
@@ -45,18 +50,18 @@ func (s *subscriptions) to(event string) []string {
 }
 
 // add subscribes a caller to events, to all of them or none.
-func (s *subscriptions) add(name string, events []string) error {
+func (s *subscriptions) add(caller *access.Caller, events []string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	wanted := map[string]bool{}
-	maps.Copy(wanted, s.byName[name])
+	maps.Copy(wanted, s.byName[caller.Name].events)
 	for _, event := range events {
 		wanted[event] = true
 	}
 	if len(wanted) > s.most {
 		return failuref(errLimits, "you would have %d subscriptions; %d is the most", len(wanted), s.most)
 	}
-	s.byName[strings.Clone(name)] = wanted
+	s.byName[caller.Name] = subscriber{caller, wanted}
 	return nil
 }
 
@@ -65,9 +70,9 @@ func (s *subscriptions) remove(name string, events []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, event := range events {
-		delete(s.byName[name], event)
+		delete(s.byName[name].events, event)
 	}
-	if len(s.byName[name]) == 0 {
+	if len(s.byName[name].events) == 0 {
 		delete(s.byName, name)
 	}
 }
@@ -77,6 +82,40 @@ func (s *subscriptions) forget(name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.byName, name)
+}
+
+// subscription is one event of one subscriber.
+type subscription struct {
+	caller *access.Caller
+	event  string
+}
+
+// all returns every subscription there is, in order.
+func (s *subscriptions) all() []subscription {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var list []subscription
+	for _, name := range slices.Sorted(maps.Keys(s.byName)) {
+		for _, event := range slices.Sorted(maps.Keys(s.byName[name].events)) {
+			list = append(list, subscription{s.byName[name].caller, event})
+		}
+	}
+	return list
+}
+
+// end ends one subscription, and tells whether it was there.
+func (s *subscriptions) end(one subscription) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	events := s.byName[one.caller.Name].events
+	if !events[one.event] {
+		return false
+	}
+	delete(events, one.event)
+	if len(events) == 0 {
+		delete(s.byName, one.caller.Name)
+	}
+	return true
 }
 
 // parseEvents reads the argument of Subscribe and Unsubscribe.
@@ -110,9 +149,12 @@ func subscribe(r *request) {
 			return
 		}
 	}
-	if err := r.bridge.subscriptions.add(r.Sender, events); err != nil {
+	if err := r.bridge.subscriptions.add(r.caller, events); err != nil {
 		r.fail(err)
 		return
+	}
+	if r.bridge.policy.Load() != r.policy { // SetPolicy may have looked at them before
+		r.bridge.reviewSubscriptions()
 	}
 	r.replyEmpty()
 	if _, err := r.bridge.callers.Lookup(r.Sender, func() {}); err != nil { // it left meanwhile
@@ -123,7 +165,7 @@ func subscribe(r *request) {
 // decideEvent asks the policy whether the caller may receive an event, and records that.
 func (r *request) decideEvent(event string) error {
 	record := r.record(resultOK)
-	record.Decision = r.bridge.policy.Decide(r.caller, access.Event(event), nil)
+	record.Decision = r.policy.Decide(r.caller, access.Event(event), nil)
 	if !record.Decision.Allowed() {
 		record.Result = errAccessDenied
 	}

@@ -48,6 +48,7 @@ func vmInterface(bridgeVersion string) *iface {
 		flagProperty("Connected", func(s *state) bool { return s.connected }),
 		textProperty("Version", func(s *state) string { return s.version }),
 		textProperty("Target", func(s *state) string { return s.target }),
+		textProperty("PolicyHash", func(s *state) string { return s.policyHash }),
 		textProperty("BridgeVersion", func(*state) string { return bridgeVersion }),
 	}
 	i.properties[len(i.properties)-1].EmitsChanged = schema.Const
@@ -82,7 +83,7 @@ func afterRefresh(r *request) {
 
 func canExecute(r *request) {
 	d := r.Decoder()
-	allowed := r.bridge.policy.MayAllow(r.caller, access.Command(d.String()))
+	allowed := r.policy.MayAllow(r.caller, access.Command(d.String()))
 	r.reply("b", func(e *wire.Encoder) error {
 		e.Bool(allowed)
 		return d.Err()
@@ -93,7 +94,7 @@ func listCommands(r *request) {
 	r.reply("as", func(e *wire.Encoder) error {
 		e.OpenArray("s")
 		for _, name := range r.bridge.commands().Commands() {
-			if r.bridge.policy.MayAllow(r.caller, access.Command(name)) {
+			if r.policy.MayAllow(r.caller, access.Command(name)) {
 				e.String(name)
 			}
 		}
