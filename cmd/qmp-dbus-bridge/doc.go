@@ -5,12 +5,17 @@
 //	qmp-dbus-bridge serve --qmp PATH [flags]
 //	qmp-dbus-bridge run [flags] -- qemu-system-x86_64 ...
 //	qmp-dbus-bridge introspect --qmp PATH
+//	qmp-dbus-bridge policy show
+//	qmp-dbus-bridge policy check [flags] FILE...
 //
 // serve attaches to a QEMU that runs already; when it ends, the bridge waits for it to come back.
 // run starts QEMU with its monitor on a socket pair, so that there is no socket in the file
 // system, and ends with QEMU's exit status.
 //
-// introspect prints what a QEMU would get on the bus.
+// introspect prints what a QEMU would get on the bus. policy check tells what is wrong with policy files, a line each,
+// and ends with 1 if anything is.
+//
+// SIGHUP makes serve and run read the policy files again, all or nothing, and open the audit's file again.
 //
 // serve and run start a private dbus-daemon unless --bus names a bus. When ready they print one line,
 // bus=ADDRESS, to standard output, and tell systemd. Logs and, by default, the audit

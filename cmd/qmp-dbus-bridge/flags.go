@@ -51,20 +51,15 @@ func (f *sharedFlags) check() error {
 	if err := f.read(); err != nil {
 		return err
 	}
-	for _, text := range f.Grant {
-		g, err := access.ParseGrant(text)
-		if err != nil {
-			return fmt.Errorf("--grant: %w", err)
-		}
-		f.grants = append(f.grants, g)
-	}
-	return nil
+	var err error
+	f.grants, err = parseGrants(f.Grant)
+	return err
 }
 
-// authorizer reads the policy for the VM of that name.
-func (f *sharedFlags) authorizer(vm string) (*access.Authorizer, error) {
+// authorizer reads the policy.
+func (f *sharedFlags) authorizer() (*access.Authorizer, error) {
 	policy, err := access.New(access.Config{
-		VM: vm, BridgeUID: uint32(os.Geteuid()), Grants: f.grants, Files: f.Policy,
+		VM: f.vmName(), BridgeUID: uint32(os.Geteuid()), Grants: f.grants, Files: f.Policy,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("--policy: %w", err)

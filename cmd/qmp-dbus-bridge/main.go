@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strconv"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -26,6 +27,7 @@ type commandLine struct {
 	Serve      serveCommand      `cmd:"" help:"Show a running QEMU on a D-Bus."`
 	Run        runCommand        `cmd:"" help:"Start QEMU and show it on a D-Bus until it ends."`
 	Introspect introspectCommand `cmd:"" help:"Print the D-Bus introspection data that a QEMU gets, without a bus."`
+	Policy     policyCommand     `cmd:"" help:"Show and check policies, and explain what they decide."`
 	Version    kong.VersionFlag  `help:"Print the version and exit."`
 }
 
@@ -44,7 +46,7 @@ func run(args []string) int {
 		kong.Description("Shows a QEMU virtual machine as org.qemu.VM1 on a D-Bus of its own."),
 		kong.Vars{
 			"version": version(), "bus_name": bus.DefaultBusName, "object_path": bridge.DefaultObjectPath,
-			"limits": bridge.LimitNames(),
+			"limits": bridge.LimitNames(), "uid": strconv.Itoa(os.Geteuid()),
 		},
 	)
 	if err != nil {

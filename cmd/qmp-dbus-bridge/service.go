@@ -22,13 +22,21 @@ type service struct {
 	lines  *patientLog // under log
 	log    *slog.Logger
 	audit  *access.Audit
+	policy *access.Authorizer // the one that it began with
 	bridge *bridge.Bridge
-	daemon *bus.Daemon // nil on an existing bus
-	settle *time.Timer // nil before it is ready
+	daemon *bus.Daemon    // nil on an existing bus
+	settle *time.Timer    // nil before it is ready
+	hangup chan os.Signal // SIGHUP; see reload
 }
 
-// newService makes a service that dials QEMU so; nothing happens before its bridge connects.
+// newService makes a service that dials QEMU so; nothing happens before its bridge connects. From now on SIGHUP does
+// not end the process.
 func newService(flags *sharedFlags, once bool, dial func(context.Context, qmp.Options) (*qmp.Conn, error)) (*service, error) {
+	hangup := catchHangup()
+	policy, err := flags.authorizer()
+	if err != nil {
+		return nil, err
+	}
 	audit, err := access.OpenAudit(flags.Audit)
 	if err != nil {
 		return nil, fmt.Errorf("--audit: %w", err)
@@ -36,7 +44,7 @@ func newService(flags *sharedFlags, once bool, dial func(context.Context, qmp.Op
 	lines := newPatientLog(os.Stderr)
 	log := slog.New(slog.NewTextHandler(lines, nil))
 	return &service{
-		flags: flags, lines: lines, log: log, audit: audit,
+		flags: flags, lines: lines, log: log, audit: audit, policy: policy, hangup: hangup,
 		bridge: bridge.New(bridge.Config{
 			Dial: dial, Once: once, BusName: flags.BusName, ObjectPath: flags.ObjectPath,
 			Version: version(), Audit: audit, Log: log, Limits: flags.limits,
@@ -47,23 +55,21 @@ func newService(flags *sharedFlags, once bool, dial func(context.Context, qmp.Op
 // join takes the bridge, which is connected to QEMU, to a bus, and says that the service
 // is ready.
 func (s *service) join(ctx context.Context) error {
-	vm := s.flags.vmName()
-	policy, err := s.flags.authorizer(vm)
+	address, err := s.openBus(ctx, s.flags.vmName())
 	if err != nil {
 		return err
 	}
-	address, err := s.openBus(ctx, vm)
-	if err != nil {
-		return err
-	}
-	if err := s.bridge.Join(ctx, address, policy); err != nil {
+	if err := s.bridge.Join(ctx, address, s.policy); err != nil {
 		return joinAdvice.to(err)
 	}
+	s.log.Info("the policy is in force", "hash", s.policy.Hash())
 	return s.ready(address)
 }
 
-// run serves until ctx, QEMU or the bus ends. If the private bus does, it says why.
+// run serves until ctx, QEMU or the bus ends, and reloads at each SIGHUP. If the private bus ends, it says why.
 func (s *service) run(ctx context.Context) error {
+	stop := s.reloadAtHangup()
+	defer stop()
 	err := s.bridge.Run(ctx)
 	if err != nil && s.daemon != nil {
 		err = errors.Join(err, s.daemon.Err())

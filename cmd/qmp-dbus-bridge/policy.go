@@ -1,0 +1,87 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"qmp-dbus-bridge/bridge/access"
+)
+
+// policyCommand is `policy`: what an administrator wants to know about policies, without a QEMU or a bus.
+type policyCommand struct {
+	Show  policyShow  `cmd:"" help:"Print the built-in policy."`
+	Check policyCheck `cmd:"" help:"Find what is wrong with policy files."`
+}
+
+// policyShow is `policy show`.
+type policyShow struct{}
+
+// Run prints the built-in policy.
+func (c *policyShow) Run() error {
+	_, err := os.Stdout.WriteString(access.BuiltinPolicy())
+	return err
+}
+
+// policyFlags are those of a bridge that its policy depends on.
+type policyFlags struct {
+	Grant     []string `placeholder:"ROLE=SUBJECT" sep:"none" help:"A role that the bridge gives to uid:N, gid:N, user:NAME or group:NAME. Repeatable."`
+	BridgeUID uint32   `name:"bridge-uid" placeholder:"N" default:"${uid}" help:"The uid that the bridge runs as. Default: ours, ${uid}."`
+	VM        string   `name:"vm" placeholder:"NAME" default:"vm" help:"The VM's name. Default: vm."`
+
+	grants []access.Grant // of Grant
+}
+
+// AfterApply finds the mistakes that the parser can't see; it calls this.
+func (f *policyFlags) AfterApply() (err error) {
+	f.grants, err = parseGrants(f.Grant)
+	return err
+}
+
+// authorizer reads the policy as a bridge with these flags would.
+func (f *policyFlags) authorizer(files []string) (*access.Authorizer, error) {
+	return access.New(access.Config{VM: f.VM, BridgeUID: f.BridgeUID, Grants: f.grants, Files: files})
+}
+
+func parseGrants(texts []string) ([]access.Grant, error) {
+	var grants []access.Grant
+	for _, text := range texts {
+		grant, err := access.ParseGrant(text)
+		if err != nil {
+			return nil, fmt.Errorf("--grant: %w", err)
+		}
+		grants = append(grants, grant)
+	}
+	return grants, nil
+}
+
+// policyCheck is `policy check`.
+type policyCheck struct {
+	policyFlags `embed:""`
+
+	Files []string `arg:"" name:"file" help:"Policy files, in the order in which the bridge gets them."`
+}
+
+// Run checks the files as the bridge does, and besides for what can't be meant. Each problem is a line on standard
+// error.
+func (c *policyCheck) Run() error {
+	policy, err := c.authorizer(c.Files)
+	if err == nil {
+		if useless := policy.Unreachable(); len(useless) > 0 {
+			err = useless
+		}
+	}
+	if problems, ok := errors.AsType[access.Problems](err); ok {
+		for _, problem := range problems {
+			if _, err := fmt.Fprintln(os.Stderr, problem); err != nil {
+				return err
+			}
+		}
+		return &exitError{exitFailed}
+	}
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Printf("ok: %d policies with the built-in ones, hash %s\n", policy.Policies(), policy.Hash())
+	return err
+}

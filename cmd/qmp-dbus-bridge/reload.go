@@ -1,0 +1,80 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+	"golang.org/x/sys/unix"
+)
+
+// catchHangup keeps SIGHUP from ending the process, for good; one that comes before anybody listens waits.
+func catchHangup() chan os.Signal {
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	return hangup
+}
+
+// reloadAtHangup reloads at each SIGHUP until the function it returns is called, which waits for the last one.
+func (s *service) reloadAtHangup() (stop func()) {
+	stopped := make(chan struct{})
+	var all sync.WaitGroup
+	all.Go(func() {
+		for {
+			select {
+			case <-s.hangup:
+				s.reload()
+			case <-stopped:
+				return
+			}
+		}
+	})
+	return func() {
+		close(stopped)
+		all.Wait()
+	}
+}
+
+// reload reads the policy files anew and opens the audit's file again, each all or nothing: what can't be had
+// stays as it was. systemd learns when it began and when it was done (Type=notify-reload).
+func (s *service) reload() {
+	errs := []error{notifyReloading(), s.reloadPolicy()}
+	if err := s.audit.Reopen(); err != nil {
+		s.log.Error("the audit's file stays as it was", "error", oneLine(err))
+		errs = append(errs, err)
+	}
+	status := "reloaded"
+	if err := errors.Join(errs...); err != nil {
+		status = "not all was reloaded: " + oneLine(err)
+	}
+	if _, err := daemon.SdNotify(false, "STATUS="+status+"\n"+daemon.SdNotifyReady); err != nil {
+		s.log.Error("systemd was not told", "error", err)
+	}
+}
+
+func (s *service) reloadPolicy() error {
+	policy, err := s.flags.authorizer()
+	if err != nil {
+		s.log.Error("the policy stays as it was", "error", oneLine(err))
+		return err
+	}
+	s.bridge.SetPolicy(policy)
+	s.log.Info("the policy is in force", "hash", policy.Hash())
+	return nil
+}
+
+// notifyReloading says that a reload begins, and when that is: systemd waits for the READY that is later.
+func notifyReloading() error {
+	var now unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
+		return err
+	}
+	state := fmt.Sprintf("%s\nMONOTONIC_USEC=%d", daemon.SdNotifyReloading, now.Nano()/time.Microsecond.Nanoseconds())
+	_, err := daemon.SdNotify(false, state)
+	return err
+}
