@@ -30,11 +30,12 @@ build:
 demo: demo-deps build
 	./e2e/demo.sh
 
-# Everything: unit tests, then the built binary against real QEMU, dbus-daemon and dbus-broker. One
-# test wants a second QEMU; where that can't be had the test says so.
+# Everything: unit tests, then the built binary against real QEMU, dbus-daemon and dbus-broker. Some
+# tests want a Linux guest, one a second QEMU; where those can't be had the tests say so.
 test: deps
 	go test -shuffle=on $(UNIT)
 	-./e2e/qemu10.sh
+	-./e2e/guest.sh
 	$(MAKE) e2e
 
 e2e:
@@ -42,6 +43,7 @@ e2e:
 
 # The same with the QEMU of bookworm-backports.
 e2e10: deps
+	-./e2e/guest.sh
 	qemu=$$(./e2e/qemu10.sh) && $(MAKE) e2e QEMU="$$qemu"
 
 check:

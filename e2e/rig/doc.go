@@ -1,6 +1,6 @@
 // Package rig is what end-to-end tests stand on: real QEMUs, private buses
-// (dbus-daemon and dbus-broker), programs run as other users, and what to ask a
-// process from outside.
+// (dbus-daemon and dbus-broker), programs run as other users, a Linux guest that takes
+// commands, and what to ask a process from outside.
 //
 // Everything that a test starts through rig ends with the test: each process is
 // remembered by its own id, asked to end, then killed, and the kernel kills it
@@ -17,4 +17,10 @@
 //	vm := rig.StartQEMU(t, rig.QEMU{})
 //	bridge := rig.Start(t, exec.Command(binary, "serve", "--qmp", vm.Monitors[0]))
 //	bridge.WaitOutput(t, "bus=")
+//
+// A guest is a QEMU that runs Linux, and a shell in that:
+//
+//	guest := rig.StartGuest(t, rig.QEMU{})
+//	guest.Await(t, "test -b /dev/vda")
+//	size := guest.Run(t, "cat /sys/block/vda/size")
 package rig

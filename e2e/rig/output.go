@@ -46,8 +46,8 @@ func (o *output) String() string {
 	return o.buf.String()
 }
 
-func (o *output) wait(text string) error {
-	deadline := time.After(Timeout)
+func (o *output) wait(text string, patience time.Duration) error {
+	deadline := time.After(patience)
 	for {
 		found, ended, changed := o.look(text)
 		if found {
@@ -59,7 +59,7 @@ func (o *output) wait(text string) error {
 		select {
 		case <-changed:
 		case <-deadline:
-			return fmt.Errorf("not within %v", Timeout)
+			return fmt.Errorf("not within %v", patience)
 		}
 	}
 }

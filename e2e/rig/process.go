@@ -91,7 +91,12 @@ func (p *Process) Output() string { return p.out.String() }
 // it ends without or at [Timeout].
 func (p *Process) WaitOutput(t testing.TB, text string) {
 	t.Helper()
-	if err := p.out.wait(text); err != nil {
+	p.waitOutput(t, text, Timeout)
+}
+
+func (p *Process) waitOutput(t testing.TB, text string, patience time.Duration) {
+	t.Helper()
+	if err := p.out.wait(text, patience); err != nil {
 		t.Fatalf("%s: no %q in its output: %v:\n%s", p.cmd, text, err, p.Output())
 	}
 }

@@ -1,0 +1,202 @@
+package e2e_test
+
+import (
+	"image"
+	"image/draw"
+	_ "image/png"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"github.com/godbus/dbus/v5"
+
+	"qmp-dbus-bridge/e2e/rig"
+)
+
+// guest is a Linux guest, its bridge, and a client of that.
+type guest struct {
+	*rig.Guest
+	*client
+}
+
+// startGuest starts a guest and a bridge for it. args are QEMU's.
+func startGuest(t testing.TB, args ...string) guest {
+	t.Helper()
+	vm := rig.StartGuest(t, rig.QEMU{Args: args})
+	return guest{vm, dial(t, serveQEMU(t, vm.QEMU))}
+}
+
+// TestGuest changes a guest's machine through the bridge and looks inside whether it has
+// happened there. The last thing that the guest does is to panic.
+func TestGuest(t *testing.T) {
+	g := startGuest(t, "-vga", "std", "-device", "virtio-scsi-pci", "-device", "scsi-cd,id=cd0")
+	t.Run("disk", func(t *testing.T) { testDisk(t, g) })
+	t.Run("network", func(t *testing.T) { testNetwork(t, g) })
+	t.Run("medium", func(t *testing.T) { testMedium(t, g) })
+	t.Run("balloon", func(t *testing.T) { testBalloon(t, g) })
+	t.Run("keys", func(t *testing.T) { testKeys(t, g) })
+	t.Run("screen", func(t *testing.T) { testScreen(t, g) })
+	t.Run("panic", func(t *testing.T) { testPanic(t, g) })
+}
+
+// testDisk plugs a disk in, resizes it, and unplugs it: the guest's writes are in its file.
+func testDisk(t *testing.T, g guest) {
+	path := rawImage(t, "nothing yet")
+	g.call(t, "BlockdevAdd", "file", options("node-name", "plugged", "filename", path))
+	g.call(t, "DeviceAdd", "virtio-blk-pci", options("id", "vblk0", "drive", "plugged", "bus", "rp1"))
+	g.Await(t, "test -b /dev/vda")
+	g.Run(t, "echo written by the guest | dd of=/dev/vda conv=notrunc,fsync")
+	if got := readFile(t, path)[:21]; got != "written by the guest\n" {
+		t.Errorf("the disk's file begins with %q", got)
+	}
+	g.call(t, "BlockResize", 4<<20, options("node-name", "plugged"))
+	g.Await(t, "test $(cat /sys/block/vda/size) = 8192") // sectors of 512 bytes
+
+	g.call(t, "DeviceDel", "vblk0")
+	g.event(t, "DeviceDeleted", "device", "vblk0")
+	g.call(t, "BlockdevDel", "plugged") // refused while in use
+	g.Run(t, "test ! -e /sys/block/vda")
+}
+
+// testNetwork plugs a NIC in, pulls its cable, and unplugs it.
+func testNetwork(t *testing.T, g guest) {
+	g.call(t, "NetdevAdd", "net0", "user", options("restrict", true))
+	g.call(t, "DeviceAdd", "virtio-net-pci", options("id", "nic0", "netdev", "net0", "mac", "52:54:00:00:00:07", "bus", "rp2"))
+	g.Await(t, "test -e /sys/class/net/eth0")
+	if got := g.Run(t, "cat /sys/class/net/eth0/address"); got != "52:54:00:00:00:07" {
+		t.Errorf("the guest's NIC has the address %s", got)
+	}
+	g.Run(t, "ip link set eth0 up")
+	g.Await(t, "grep -q 1 /sys/class/net/eth0/carrier")
+	g.call(t, "SetLink", "nic0", false)
+	g.Await(t, "grep -q 0 /sys/class/net/eth0/carrier")
+
+	g.call(t, "DeviceDel", "nic0")
+	g.event(t, "DeviceDeleted", "device", "nic0")
+	g.call(t, "NetdevDel", "net0")
+	g.Run(t, "test ! -e /sys/class/net/eth0")
+}
+
+// testMedium puts a medium into the CD drive, and takes it out.
+func testMedium(t *testing.T, g guest) {
+	const drive = "/dev/sr0"
+	g.call(t, "BlockdevChangeMedium", rawImage(t, "on the medium"), options("id", "cd0", "format", "raw"))
+	g.Await(t, "head -c 13 "+drive+" 2>/dev/null | grep -q 'on the medium'")
+	g.call(t, "Eject", options("id", "cd0", "force", true))
+	g.Await(t, "! head -c 1 "+drive+" 2>/dev/null")
+}
+
+// testBalloon takes a quarter of the guest's memory, and hears from the guest how much it has.
+func testBalloon(t *testing.T, g guest) {
+	const balloon, memory = "/machine/peripheral/balloon0", 96 << 20
+	before := g.Run(t, "grep MemTotal /proc/meminfo")
+	g.call(t, "Balloon", memory)
+	g.event(t, "BalloonChange", "actual", int64(memory))
+	if now := g.Run(t, "grep MemTotal /proc/meminfo"); now == before {
+		t.Errorf("the guest still has %s", now)
+	}
+	g.call(t, "QomSet", balloon, "guest-stats-polling-interval", dbus.MakeVariant(1))
+	rig.Eventually(t, "the guest tells how much memory it has", func() bool {
+		told := g.call(t, "QomGet", balloon, "guest-stats").(dbus.Variant).Value().(map[string]dbus.Variant)
+		total, ok := told["stats"].Value().(map[string]dbus.Variant)["stat-total-memory"].Value().(int64)
+		return ok && total < memory // until then it is 2^64-1, no int64
+	})
+}
+
+// testKeys types a word on the guest's keyboard.
+func testKeys(t *testing.T, g guest) {
+	g.Run(t, "(head -n 1 /dev/tty1 >/tmp/typed; touch /tmp/end) &")
+	for _, key := range []string{"l", "i", "n", "u", "x", "ret"} {
+		g.call(t, "SendKey", []map[string]dbus.Variant{options("type", "qcode", "data", key)})
+	}
+	g.Await(t, "test -e /tmp/end")
+	if got := g.Run(t, "cat /tmp/typed"); got != "linux" {
+		t.Errorf("the guest got %q, want linux", got)
+	}
+}
+
+// testScreen compares a screendump with what the guest has painted.
+func testScreen(t *testing.T, g guest) {
+	want := g.Paint(t)
+	path := filepath.Join(rig.TempDir(t), "screen.png")
+	g.call(t, "Screendump", path, options("format", "png"))
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	shown, _, err := image.Decode(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := image.NewRGBA(shown.Bounds())
+	draw.Draw(got, got.Rect, shown, shown.Bounds().Min, draw.Src)
+	if got.Rect != want.Rect {
+		t.Fatalf("the picture is %v, want %v", got.Rect, want.Rect)
+	}
+	for y := range want.Rect.Dy() {
+		for x := range want.Rect.Dx() {
+			if g, w := got.RGBAAt(x, y), want.RGBAAt(x, y); g != w {
+				t.Fatalf("the pixel at %d, %d is %v, want %v", x, y, g, w)
+			}
+		}
+	}
+}
+
+// testPanic has the guest's kernel panic: the event and the properties tell.
+func testPanic(t *testing.T, g guest) {
+	g.subscribe(t, "GUEST_PANICKED")
+	g.Tell(t, "echo c >/proc/sysrq-trigger")
+	g.event(t, "GuestPanicked", "action", "pause")
+	rig.Eventually(t, "the properties show the panic", func() bool {
+		return !get[bool](t, g.conn, "Running") && get[string](t, g.conn, "Status") == "guest-panicked"
+	})
+}
+
+// TestPowerButton presses a guest's power button: it shuts down, and so end QEMU and run, well.
+func TestPowerButton(t *testing.T) {
+	rig.Require(t, rig.QEMUProgram())
+	for name, press := range map[string]func(*testing.T, *bridge, *client){
+		"PowerDown": func(t *testing.T, _ *bridge, c *client) {
+			if err := c.conn.Object(busName, vmPath).Call(busName+".PowerDown", 0).Err; err != nil {
+				t.Error(err)
+			}
+		},
+		"SIGTERM": func(t *testing.T, b *bridge, _ *client) { b.Signal(t, syscall.SIGTERM) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := runVM(t, []string{"--power-down-timeout", "60s"}, rig.GuestArgs(t, rig.TempDir(t))...)
+			vm := qemuChild(t, b)
+			t.Cleanup(func() { _ = syscall.Kill(vm, syscall.SIGKILL) }) // run is not given the time if the test fails
+			c := dial(t, b)
+			rig.WaitGuest(t, b.Process)
+			press(t, b, c)
+			c.event(t, "Shutdown", "reason", "guest-shutdown")
+			if status := b.Wait(t); status != 0 {
+				t.Errorf("exit status %d, want 0:\n%s", status, b.Output())
+			}
+		})
+	}
+}
+
+// rawImage makes a raw image of 1 MiB that begins with a text.
+func rawImage(t testing.TB, text string) string {
+	t.Helper()
+	path := filepath.Join(rig.TempDir(t), "image")
+	content := make([]byte, 1<<20)
+	copy(content, text)
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func readFile(t testing.TB, path string) string {
+	t.Helper()
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(content)
+}
