@@ -97,6 +97,14 @@ func (l *lines) reopen() error {
 	return old.Close()
 }
 
+// File is the absolute path of the file that the records go to; empty if they go elsewhere.
+func (a *Audit) File() string {
+	if l, ok := a.to.(*lines); ok {
+		return l.path
+	}
+	return ""
+}
+
 func sameFile(a, b *os.File) (bool, error) {
 	infoA, errA := a.Stat()
 	infoB, errB := b.Stat()

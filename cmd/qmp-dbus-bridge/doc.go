@@ -17,6 +17,9 @@
 //
 // SIGHUP makes serve and run read the policy files again, all or nothing, and open the audit's file again.
 //
+// Before they join the bus, serve and run confine themselves: see package sandbox. Policy files and the audit's file
+// are best in directories of their own, whose files stay within reach.
+//
 // serve and run start a private dbus-daemon unless --bus names a bus. When ready they print one line,
 // bus=ADDRESS, to standard output, and tell systemd. Logs and, by default, the audit
 // go to standard error. The exit status is 0 when ended as asked, 1 after a failure, 2 after

@@ -18,6 +18,8 @@ import (
 
 // sharedFlags are those of serve and run.
 type sharedFlags struct {
+	sandboxFlags `embed:""`
+
 	Bus        string   `placeholder:"ADDRESS" xor:"bus" help:"Serve on an existing bus: a D-Bus address, or session or system. Without it a private one is started."`
 	BusDir     string   `placeholder:"DIR" xor:"bus" help:"Where the private bus has its socket, DIR/bus. Default: $$XDG_RUNTIME_DIR/qmp-dbus-bridge/NAME, for root /run/qmp-dbus-bridge/NAME."`
 	Name       string   `placeholder:"NAME" help:"The VM's name in paths and policies. Default: what run's -name says, or vm."`

@@ -65,6 +65,7 @@ func (c *runCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(err, monitor.Close(), s.close())
 	}
+	s.children = []int{vm.command.Process.Pid}
 	return c.serve(ctx, s, vm)
 }
 

@@ -42,6 +42,7 @@ func (c *serveCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.monitor = c.QMP
 	if err := s.bridge.Connect(ctx); err != nil {
 		return errors.Join(connectAdvice.to(err), s.close())
 	}

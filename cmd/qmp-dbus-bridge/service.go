@@ -27,6 +27,7 @@ type service struct {
 	daemon *bus.Daemon    // nil on an existing bus
 	settle *time.Timer    // nil before it is ready
 	hangup chan os.Signal // SIGHUP; see reload
+	confinement
 }
 
 // newService makes a service that dials QEMU so; nothing happens before its bridge connects. From now on SIGHUP does
@@ -59,6 +60,9 @@ func (s *service) join(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := s.confine(address); err != nil {
+		return err
+	}
 	if err := s.bridge.Join(ctx, address, s.policy); err != nil {
 		return joinAdvice.to(err)
 	}
@@ -86,6 +90,7 @@ func (s *service) openBus(ctx context.Context, vm string) (address string, err e
 	if err != nil {
 		return "", err
 	}
+	s.busDir = config.Dir
 	if s.daemon, err = bus.Start(ctx, config); err != nil {
 		return "", err
 	}
@@ -99,7 +104,7 @@ func (s *service) ready(address string) error {
 	}
 	_, err := daemon.SdNotify(false, daemon.SdNotifyReady)
 	s.settle = time.AfterFunc(settleTime, func() {
-		if err := releaseMemory(); err != nil {
+		if err := releaseMemory(s.program); err != nil {
 			s.log.Warn("memory of the start was not given back", "error", err)
 		}
 	})

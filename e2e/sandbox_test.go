@@ -1,0 +1,158 @@
+package e2e_test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/godbus/dbus/v5"
+
+	"qmp-dbus-bridge/e2e/rig"
+)
+
+// TestSandbox goes through a whole life of the confined bridge on both buses: as it is released, without C code,
+// and with the race detector, whose C library makes other system calls.
+func TestSandbox(t *testing.T) {
+	released := filepath.Join(rig.TempDir(t), "qmp-dbus-bridge")
+	build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", released, "qmp-dbus-bridge/cmd/qmp-dbus-bridge")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	for name, binary := range map[string]string{"released": released, "race": program} {
+		t.Run(name, func(t *testing.T) {
+			onBothBuses(t, func(t *testing.T, flags []string) { testSandbox(t, binary, flags) })
+		})
+	}
+}
+
+func testSandbox(t *testing.T, binary string, flags []string) {
+	dir, busDir := rig.TempDir(t), filepath.Join(rig.TempDir(t), "bus")
+	policy, audit := filepath.Join(dir, "vm.cedar"), filepath.Join(dir, "log", "audit")
+	if err := os.Mkdir(filepath.Dir(audit), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	writePolicy(t, policy, "query-status")
+	vm := rig.StartQEMU(t, rig.QEMU{Dir: dir, Args: []string{"-name", "first"}})
+	args := append([]string{"serve", "--qmp", vm.Monitors[0], "--policy", policy, "--audit", audit}, flags...)
+	if len(flags) == 0 {
+		args = append(args, "--bus-dir", busDir)
+	}
+	p := rig.Start(t, exec.Command(binary, args...))
+	p.WaitOutput(t, "bus=")
+	t.Cleanup(func() { noRaces(t, p) })
+	conn := rig.Self().MustDial(t, readyAddress(p.Output()))
+	requireConfined(t, p.PID())
+
+	signals := watch(t, conn, dbus.WithMatchInterface(propsIf))
+	vm.Signal(t, syscall.SIGKILL)
+	next(t, signals)
+	rig.StartQEMU(t, rig.QEMU{Dir: dir, Awaited: true, Args: []string{"-name", "second"}})
+	next(t, signals)
+	if got := get[string](t, conn, "Name"); got != "second" {
+		t.Errorf("Name = %q, want second", got)
+	}
+	reply, err := qmp(conn, "query-block", nil)
+	if err != nil {
+		t.Errorf("query-block: %v, %v", reply, err)
+	}
+	requireConfined(t, p.PID()) // threads that came since
+
+	if err := os.Rename(audit, audit+".1"); err != nil {
+		t.Fatal(err)
+	}
+	writePolicy(t, policy, "query-block")
+	p.Signal(t, syscall.SIGHUP)
+	rig.Eventually(t, "the audit is reopened and the policy read", func() bool {
+		_, err := os.Stat(audit)
+		return err == nil && strings.Count(p.Output(), "the policy is in force") == 2
+	})
+	if _, err := qmp(conn, "query-cpus-fast", nil); err != nil {
+		t.Error(err)
+	}
+
+	p.Signal(t, syscall.SIGTERM)
+	if status := p.Wait(t); status != 0 || strings.Contains(p.Output(), "operation not permitted") {
+		t.Errorf("exit status %d:\n%s", status, p.Output())
+	}
+	if _, err := os.Stat(busDir); !os.IsNotExist(err) {
+		t.Errorf("%s is left: %v", busDir, err)
+	}
+	for file, action := range map[string]string{audit + ".1": "query-block", audit: "query-cpus-fast"} {
+		if text, err := os.ReadFile(file); err != nil || !strings.Contains(string(text), `"action":"`+action+`"`) {
+			t.Errorf("%s has %q, %v; want %s in it", file, text, err, action)
+		}
+	}
+}
+
+// writePolicy writes a policy that lets uid 1 use a command, as an editor does: a new file under
+// the old name.
+func writePolicy(t *testing.T, path, command string) {
+	t.Helper()
+	text := fmt.Sprintf("permit (principal in User::\"1\", action == Action::%q, resource);\n", command)
+	if err := os.WriteFile(path+"~", []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(path+"~", path); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// requireConfined looks at each thread of a process from outside.
+func requireConfined(t *testing.T, pid int) {
+	t.Helper()
+	threads := confinedThreads(t, pid)
+	for status := range threads {
+		if status != "NoNewPrivs:1 Seccomp:2" {
+			t.Errorf("threads are %v, want all NoNewPrivs:1 Seccomp:2", threads)
+		}
+	}
+}
+
+// confinedThreads counts the threads of a process by what the kernel tells of them.
+func confinedThreads(t *testing.T, pid int) map[string]int {
+	t.Helper()
+	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid))
+	if err != nil || len(tasks) == 0 {
+		t.Fatalf("process %d has no threads: %v", pid, err)
+	}
+	threads := map[string]int{}
+	for _, task := range tasks {
+		text, err := os.ReadFile(task)
+		if err != nil {
+			continue // it has ended
+		}
+		var of []string
+		for line := range strings.Lines(string(text)) {
+			if name, value, _ := strings.Cut(line, ":"); name == "NoNewPrivs" || name == "Seccomp" {
+				of = append(of, name+":"+strings.TrimSpace(value))
+			}
+		}
+		threads[strings.Join(of, " ")]++
+	}
+	return threads
+}
+
+// TestSandboxOfRun is that QEMU and the bus have nothing of the bridge's sandbox, and that it
+// can be left out.
+func TestSandboxOfRun(t *testing.T) {
+	for flag, want := range map[string]string{"": "NoNewPrivs:1 Seccomp:2", "--sandbox=off": "NoNewPrivs:0 Seccomp:0"} {
+		var flags []string
+		if flag != "" {
+			flags = append(flags, flag)
+		}
+		b := runVM(t, flags)
+		if threads := confinedThreads(t, b.PID()); len(threads) != 1 || threads[want] == 0 {
+			t.Errorf("with %q the bridge's threads are %v, want all %s", flag, threads, want)
+		}
+		for _, child := range rig.Children(t, b.PID()) {
+			if threads := confinedThreads(t, child); len(threads) != 1 || threads["NoNewPrivs:0 Seccomp:0"] == 0 {
+				t.Errorf("%s got %v", rig.Name(t, child), threads)
+			}
+		}
+	}
+}
