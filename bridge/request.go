@@ -3,6 +3,8 @@ package bridge
 import (
 	"bytes"
 	"errors"
+	"fmt"
+	"iter"
 	"time"
 
 	"qmp-dbus-bridge/bridge/access"
@@ -23,16 +25,17 @@ type request struct {
 	policy *access.Authorizer // the same from the beginning to the end
 	began  time.Time
 
-	action    access.Action   // what run will do, once parse knows
-	malformed error           // what parse found wrong with the arguments
-	decision  access.Decision // the zero value is a refusal
-	decided   qmp.Command     // that decision is about, if it is about one
-	plan      *schema.Command // of the command that is forwarded, if QEMU has it
-	outOfBand bool            // QEMU is to execute it past the others
-	slots     *slots          // where a place is taken; nil if none
-	claim     claim           // the one on that place
-	command   qmp.Command     // of a method that forwards one
-	subject   any             // what parse found in the arguments for run
+	action    access.Action     // what run will do, once parse knows
+	malformed error             // what parse found wrong with the arguments
+	decision  access.Decision   // the zero value is a refusal
+	decided   qmp.Command       // that decision is about, if it is about one
+	wrapped   []access.Decision // on the commands that this one wraps
+	plan      *schema.Command   // of the command that is forwarded, if QEMU has it
+	outOfBand bool              // QEMU is to execute it past the others
+	slots     *slots            // where a place is taken; nil if none
+	claim     claim             // the one on that place
+	command   qmp.Command       // of a method that forwards one
+	subject   any               // what parse found in the arguments for run
 }
 
 // Handle implements endpoint.Handler: the one path of every call.
@@ -124,16 +127,19 @@ func (r *request) execute() {
 	}
 }
 
-// decide asks the policy for r.action and refuses the request if it may not be.
+// decide asks the policy for r.action and what it wraps, and refuses the request if any of it may not be.
 func (r *request) decide() bool {
-	r.decision = r.policy.Decide(r.caller, r.action, r.command.Arguments)
 	r.decided = r.command
-	if !r.decision.Allowed() {
-		r.bridge.noteUnevaluated(r.decision)
-		r.refuse(r.denial())
+	r.decision = r.policy.Decide(r.caller, r.action, r.decided.Arguments)
+	if r.decision.Allowed() && r.malformed == nil {
+		r.malformed = r.decideActions()
+	}
+	if denied, found := r.denied(); found {
+		r.bridge.noteUnevaluated(denied)
+		r.refuse(r.denial(denied))
 		return false
 	}
-	if err := r.bridge.audit.Reserve(); err != nil {
+	if err := r.bridge.audit.ReserveAll(1 + len(r.wrapped)); err != nil {
 		r.answerFailure(failuref(errLimits, "what can't be recorded is not done: %v", err))
 		r.release()
 		return false
@@ -141,25 +147,39 @@ func (r *request) decide() bool {
 	return true
 }
 
+// denied finds the decision that denies the request.
+func (r *request) denied() (access.Decision, bool) {
+	for _, decision := range r.wrapped {
+		if !decision.Allowed() {
+			return decision, true
+		}
+	}
+	return r.decision, !r.decision.Allowed()
+}
+
 // denial says why the request is refused. Who may give the command other arguments is told
 // what is wrong with these.
-func (r *request) denial() *failure {
-	other := r.policy.MayAllow(r.caller, r.action)
-	switch {
+func (r *request) denial(denied access.Decision) *failure {
+	may := fmt.Sprintf("uid %d may not do %s", r.caller.UID, dbusText(denied.Action()))
+	switch other := r.policy.MayAllow(r.caller, r.action); {
+	case len(r.wrapped) > 0:
+		return failuref(errAccessDenied, "%s, which is actions[%d] of the transaction", may, len(r.wrapped)-1)
 	case other && r.malformed != nil:
 		return failureOf(r.malformed)
 	case other:
-		return failuref(errAccessDenied, "uid %d may not do %s with these arguments", r.caller.UID, dbusText(r.action.String()))
+		return failuref(errAccessDenied, "%s with these arguments", may)
 	default:
-		return failuref(errAccessDenied, "uid %d may not do %s", r.caller.UID, dbusText(r.action.String()))
+		return &failure{errAccessDenied, may}
 	}
 }
 
 // refuse ends a request that the policy does not allow.
 func (r *request) refuse(f *failure) {
 	r.answerFailure(f)
-	if err := r.bridge.audit.Write(r.record(f.name)); err != nil {
-		r.bridge.log.Error("a refusal was not recorded", "error", err)
+	for record := range r.records(f.name) {
+		if err := r.bridge.audit.Write(record); err != nil {
+			r.bridge.log.Error("a refusal was not recorded", "error", err)
+		}
 	}
 	r.release()
 }
@@ -206,8 +226,22 @@ const resultOK = "ok"
 
 // finish records what was allowed and how it ended, and gives the slot back.
 func (r *request) finish(result string) {
-	r.bridge.audit.Commit(r.record(result))
+	for record := range r.records(result) {
+		r.bridge.audit.Commit(record)
+	}
 	r.release()
+}
+
+// records are those of all decisions on the request.
+func (r *request) records(result string) iter.Seq[access.Record] {
+	return func(yield func(access.Record) bool) {
+		record := r.record(result)
+		more := yield(record)
+		for i := 0; more && i < len(r.wrapped); i++ {
+			record.Decision = r.wrapped[i]
+			more = yield(record)
+		}
+	}
 }
 
 func (r *request) record(result string) access.Record {
@@ -247,7 +281,7 @@ func (r *request) forward(done func(qmp.Reply)) {
 
 // isDecided tells whether the command is allowed, and the one that was decided.
 func (r *request) isDecided() bool {
-	return r.decision.Allowed() &&
-		r.decision.Action() == access.Command(r.command.Name).String() &&
+	_, denied := r.denied()
+	return !denied && r.malformed == nil && r.decision.Action() == access.Command(r.command.Name).String() &&
 		r.decided.Name == r.command.Name && bytes.Equal(r.decided.Arguments, r.command.Arguments)
 }

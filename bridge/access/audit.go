@@ -62,7 +62,10 @@ func OpenAudit(destination string) (*Audit, error) {
 
 // Reserve books room for one record. It is called before a command is executed and followed by exactly one
 // Commit. The error is ErrAuditFull, with the destination's own error in its text.
-func (a *Audit) Reserve() error {
+func (a *Audit) Reserve() error { return a.ReserveAll(1) }
+
+// ReserveAll books room for n records, or for none of them. It is followed by n Commits.
+func (a *Audit) ReserveAll(n int) error {
 	if a.to == nil {
 		return nil
 	}
@@ -71,12 +74,12 @@ func (a *Audit) Reserve() error {
 	switch {
 	case a.closed:
 		return fmt.Errorf("%w: closed", ErrAuditFull)
-	case a.used >= maxAuditRecords && a.failed != nil:
+	case a.used+n > maxAuditRecords && a.failed != nil:
 		return fmt.Errorf("%w: %v", ErrAuditFull, a.failed)
-	case a.used >= maxAuditRecords:
+	case a.used+n > maxAuditRecords:
 		return ErrAuditFull
 	}
-	a.used++
+	a.used += n
 	return nil
 }
 

@@ -87,6 +87,23 @@ func waitForLines(t *testing.T, path string, want int) {
 	t.Fatalf("%s does not get its %d lines", path, want)
 }
 
+// Room for several records is booked for all of them or none.
+func TestAuditReserveAll(t *testing.T) {
+	audit := openAudit(t, filepath.Join(t.TempDir(), "audit"))
+	if err := audit.ReserveAll(auditCapacity - 2); err != nil {
+		t.Fatal(err)
+	}
+	if err := audit.ReserveAll(3); !errors.Is(err, access.ErrAuditFull) {
+		t.Errorf("one too many: %v, want ErrAuditFull", err)
+	}
+	if err := audit.ReserveAll(2); err != nil {
+		t.Errorf("as many as there is room for: %v", err)
+	}
+	if err := audit.Reserve(); !errors.Is(err, access.ErrAuditFull) {
+		t.Errorf("one more: %v, want ErrAuditFull", err)
+	}
+}
+
 func TestAuditRefusesDestinations(t *testing.T) {
 	dir := t.TempDir()
 	link, writable := filepath.Join(dir, "link"), filepath.Join(dir, "writable")
