@@ -133,7 +133,8 @@ func dialDriver(ctx context.Context, address string) (*dbus.Conn, error) {
 	}
 	silent := context.AfterFunc(ctx, func() { stream.Close() }) // godbus's handshake knows no time limit
 	conn, err := dbus.NewConn(struct{ io.ReadWriteCloser }{stream},
-		dbus.WithContext(context.WithoutCancel(ctx)), dbus.WithIncomingInterceptor(onlyDriver))
+		dbus.WithContext(context.WithoutCancel(ctx)), dbus.WithIncomingInterceptor(onlyDriver),
+		dbus.WithSignalHandler(dbus.NewSequentialSignalHandler())) // access.NewCallers wants their order
 	if err != nil {
 		return nil, errors.Join(err, stream.Close())
 	}

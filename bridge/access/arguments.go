@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -23,29 +24,33 @@ const (
 
 // arguments are those of one command, as policies see them.
 type arguments struct {
-	record cedar.Record   // context.arguments, without what Cedar can't hold
-	names  []cedar.Value  // what is in context.argumentNames
-	lost   []argumentPath // where something is missing in record
+	record cedar.Record   // context.arguments, as far as it is wanted, without what Cedar can't hold
+	names  []cedar.Value  // what is in context.argumentNames; nil if they are not wanted
+	lost   []argumentPath // where something is missing in record that is wanted
 }
 
 // argumentPath is the way to an argument through the objects above it. A list with all that is in it is one place,
 // since policies can't look at it but as a whole.
 type argumentPath []string
 
-// readArguments reads one JSON object; no text is an empty one. It refuses what is past the limits above, and what
-// somebody else could read as something else: repeated names and all that is not valid JSON.
-func readArguments(text []byte) (*arguments, error) {
+// readArguments reads what is wanted of one JSON object; no text is an empty one. It refuses what is past the limits
+// above, and what somebody else could read as something else: repeated names and all that is not valid JSON.
+func readArguments(text []byte, wanted *wanted) (*arguments, error) {
 	if len(text) == 0 {
-		return new(arguments), nil
+		text = []byte("{}")
 	}
 	r, _ := argumentReaders.Get().(*argumentReader)
 	defer r.release()
+	r.wanted = wanted
+	if wanted.names {
+		r.read.names = make([]cedar.Value, 0, 16)
+	}
 	r.buffer = *bytes.NewBuffer(text)
 	r.decoder.Reset(&r.buffer)
 	if r.decoder.PeekKind() != jsontext.KindBeginObject {
 		return nil, errors.New("not a JSON object")
 	}
-	value, err := r.value(argumentPlace{})
+	value, err := r.value(argumentPlace{wanted: true})
 	if err != nil {
 		return nil, err
 	}
@@ -61,7 +66,9 @@ func readArguments(text []byte) (*arguments, error) {
 type argumentReader struct {
 	decoder *jsontext.Decoder
 	buffer  bytes.Buffer
+	wanted  *wanted
 	read    arguments
+	path    []string // to the value that is read, up to the outermost list
 	values  int
 	named   int // bytes of names
 }
@@ -71,20 +78,21 @@ var argumentReaders = sync.Pool{New: func() any {
 }}
 
 func (r *argumentReader) release() {
-	*r = argumentReader{decoder: r.decoder}
+	clear(r.path)
+	*r = argumentReader{decoder: r.decoder, path: r.path[:0]}
 	r.decoder.Reset(&r.buffer)
 	argumentReaders.Put(r)
 }
 
 // argumentPlace is where a value is.
 type argumentPlace struct {
-	path   argumentPath
-	inList bool   // path ends at a list above
-	name   string // as argumentNames has it
+	name   string // as argumentNames has it, if that is wanted
 	depth  int    // objects and lists around
+	inList bool   // a list is among them
+	wanted bool   // the value itself
 }
 
-// value reads one value. It is nil if Cedar can't hold it.
+// value reads one value. It is nil if it isn't wanted or Cedar can't hold it.
 func (r *argumentReader) value(at argumentPlace) (cedar.Value, error) {
 	if r.values++; r.values > maxArgumentValues {
 		return nil, fmt.Errorf("more than %d values", maxArgumentValues)
@@ -97,21 +105,23 @@ func (r *argumentReader) value(at argumentPlace) (cedar.Value, error) {
 	if (kind == jsontext.KindBeginObject || kind == jsontext.KindBeginArray) && at.depth == maxArgumentDepth {
 		return nil, fmt.Errorf("more than %d levels of objects and lists", maxArgumentDepth)
 	}
-	switch kind {
-	case jsontext.KindBeginObject:
+	switch {
+	case kind == jsontext.KindBeginObject:
 		return r.object(at)
-	case jsontext.KindBeginArray:
+	case kind == jsontext.KindBeginArray:
 		return r.list(at)
-	case jsontext.KindString:
+	case !at.wanted:
+		return nil, nil
+	case kind == jsontext.KindString:
 		return cedar.String(token.String()), nil
-	case jsontext.KindTrue, jsontext.KindFalse:
+	case kind == jsontext.KindTrue, kind == jsontext.KindFalse:
 		return cedar.Boolean(token.Bool()), nil
-	case jsontext.KindNumber:
+	case kind == jsontext.KindNumber:
 		if n, err := strconv.ParseInt(token.String(), 10, 64); err == nil {
 			return cedar.Long(n), nil
 		}
 	}
-	r.read.lost = append(r.read.lost, at.path) // null, a fraction, an integer past 63 bits
+	r.read.lost = append(r.read.lost, slices.Clone(r.path)) // null, a fraction, an integer past 63 bits
 	return nil, nil
 }
 
@@ -123,11 +133,7 @@ func (r *argumentReader) object(at argumentPlace) (cedar.Value, error) {
 			return nil, err
 		}
 		key := token.String()
-		member, err := r.member(at, key)
-		if err != nil {
-			return nil, err
-		}
-		value, err := r.value(member)
+		value, err := r.member(at, key)
 		if err != nil {
 			return nil, err
 		}
@@ -138,35 +144,53 @@ func (r *argumentReader) object(at argumentPlace) (cedar.Value, error) {
 	if _, err := r.decoder.ReadToken(); err != nil {
 		return nil, err
 	}
+	if !at.wanted {
+		return nil, nil
+	}
 	return cedar.NewRecord(members), nil
+}
+
+// member reads the value of a member of the object at a place.
+func (r *argumentReader) member(object argumentPlace, key string) (cedar.Value, error) {
+	at := argumentPlace{depth: object.depth + 1, inList: object.inList, wanted: object.wanted}
+	if object.depth == 0 {
+		at.wanted = r.wanted.member(key)
+	}
+	switch {
+	case r.wanted.names:
+		if err := r.addName(&at, object, key); err != nil {
+			return nil, err
+		}
+	case !at.wanted:
+		return nil, r.decoder.SkipValue()
+	}
+	if !at.inList {
+		r.path = append(r.path, key)
+		defer func() { r.path = r.path[:len(r.path)-1] }()
+	}
+	return r.value(at)
 }
 
 // escapeName keeps a member with a dot in its name apart from a member of a member.
 var escapeName = strings.NewReplacer(`\`, `\\`, `.`, `\.`, `[`, `\[`)
 
-// member is the place of a member of the object at a place.
-func (r *argumentReader) member(object argumentPlace, key string) (argumentPlace, error) {
-	at := argumentPlace{path: object.path, inList: object.inList, name: escapeName.Replace(key), depth: object.depth + 1}
+func (r *argumentReader) addName(at *argumentPlace, object argumentPlace, key string) error {
+	at.name = escapeName.Replace(key)
 	if object.depth > 0 {
 		at.name = object.name + "." + at.name
 	}
 	if r.named += len(at.name); r.named > maxArgumentNames {
-		return at, fmt.Errorf("more than %d bytes of names", maxArgumentNames)
+		return fmt.Errorf("more than %d bytes of names", maxArgumentNames)
 	}
 	r.read.names = append(r.read.names, cedar.String(at.name))
-	if !at.inList {
-		at.path = append(object.path[:len(object.path):len(object.path)], key)
-	}
-	return at, nil
+	return nil
 }
 
 func (r *argumentReader) list(at argumentPlace) (cedar.Value, error) {
-	at.inList = true
-	at.name += "[]"
-	at.depth++
+	within := argumentPlace{name: at.name + "[]", depth: at.depth + 1, inList: true, wanted: at.wanted}
 	var elements []cedar.Value
 	for r.decoder.PeekKind() != jsontext.KindEndArray {
-		value, err := r.value(at)
+		value, err := r.value(within)
 		if err != nil {
 			return nil, err
 		}
@@ -176,6 +200,9 @@ func (r *argumentReader) list(at argumentPlace) (cedar.Value, error) {
 	}
 	if _, err := r.decoder.ReadToken(); err != nil {
 		return nil, err
+	}
+	if !at.wanted {
+		return nil, nil
 	}
 	return cedar.NewSet(elements...), nil
 }

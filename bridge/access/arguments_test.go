@@ -176,13 +176,19 @@ func TestArgumentLimits(t *testing.T) {
 		return `{"a":{"` + strings.Repeat("x", bytes-len("a")-len("a.")) + `":1}}`
 	}
 	for name, tt := range map[string]struct {
-		of    func(int) string
-		limit int
-	}{"objects": {deep, 32}, "lists": {lists, 32}, "values": {wide, 1024}, "bytes of names": {names, 64 << 10}} {
-		if got := decideOn(t, `context.arguments has a`, tt.of(tt.limit)); !got.Allowed() {
+		of        func(int) string
+		limit     int
+		condition string
+	}{
+		"objects":        {deep, 32, "context.arguments has a"},
+		"lists":          {lists, 32, "context.arguments has a"},
+		"values":         {wide, 1024, "context.arguments has a"},
+		"bytes of names": {names, 64 << 10, `context.argumentNames.contains("a")`},
+	} {
+		if got := decideOn(t, tt.condition, tt.of(tt.limit)); !got.Allowed() {
 			t.Errorf("%d %s: denied by %s (%v)", tt.limit, name, got.Policy(), got.Err())
 		}
-		if got := decideOn(t, `context.arguments has a`, tt.of(tt.limit+1)); got.Allowed() || got.Policy() != "bad-arguments" {
+		if got := decideOn(t, tt.condition, tt.of(tt.limit+1)); got.Allowed() || got.Policy() != "bad-arguments" {
 			t.Errorf("%d %s: %v by %s, want a denial by bad-arguments", tt.limit+1, name, got.Allowed(), got.Policy())
 		}
 	}

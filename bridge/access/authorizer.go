@@ -3,6 +3,8 @@ package access
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"sync"
 
 	"github.com/cedar-policy/cedar-go"
 )
@@ -15,15 +17,17 @@ type Config struct {
 	Files     []string // policy files, added to the built-in policy
 }
 
-// Authorizer decides who may do what. It never changes and is safe for concurrent use; a new policy is a
+// Authorizer decides who may do what. What it decides never changes, and it is safe for concurrent use; a new policy is a
 // new Authorizer.
 type Authorizer struct {
 	resource  cedar.EntityUID
 	bridgeUID uint32
 	grants    []Grant
 	policies  policies
+	busNames  bool                         // a policy looks at them
 	classes   map[Class]cedar.EntityUIDSet // the parents of the actions of a class
 	hash      string
+	rulings   sync.Map // by their Decision; see shared
 }
 
 // New reads and checks the policy files and returns an Authorizer. What is wrong with them is Problems, all of it.
@@ -46,6 +50,7 @@ func New(config Config) (*Authorizer, error) {
 		bridgeUID: config.BridgeUID,
 		grants:    config.Grants,
 		policies:  policies,
+		busNames:  slices.ContainsFunc(policies, func(one *policy) bool { return one.reads.busNames }),
 		classes:   make(map[Class]cedar.EntityUIDSet),
 		hash:      digest.sum(),
 	}
@@ -84,8 +89,7 @@ func (a *Authorizer) Decide(caller *Caller, action Action, arguments []byte) Dec
 	if refused, ok := refuse(caller, action); ok {
 		return refused
 	}
-	principal := a.principal(caller)
-	return principal.ruling(action).decide(principal, arguments)
+	return a.principal(caller).ruling(action).decide(arguments)
 }
 
 // MayAllow is false when Decide denies the action whatever the arguments are, as far as can be told from the policies
@@ -95,7 +99,7 @@ func (a *Authorizer) MayAllow(caller *Caller, action Action) bool {
 		return false
 	}
 	ruling := a.principal(caller).ruling(action)
-	return ruling.fixed.allowed || len(ruling.open) > 0
+	return ruling.fixed.allowed || ruling.hearing != nil
 }
 
 // refuse denies what no policy is asked about.

@@ -21,8 +21,8 @@ const (
 var ErrNoIdentity = errors.New("no identity")
 
 // Caller is whoever sent a D-Bus call, as the bus saw it when it connected. Callers are made by
-// NewCaller and ParseCredentials alone, and shared: nobody changes one. A Caller made otherwise
-// has no identity, whatever its fields say.
+// NewCaller and ParseCredentials alone, and shared: nobody changes one, but that it may come to own other names
+// on the bus. A Caller made otherwise has no identity, whatever its fields say.
 type Caller struct {
 	Name  string   // unique name, ":1.5"
 	UID   uint32   // effective user id
@@ -31,6 +31,7 @@ type Caller struct {
 	Label string   // security label without its trailing NUL; empty if there is none
 
 	identified bool
+	names      atomic.Pointer[busNames]
 	principal  atomic.Pointer[principal] // this caller as the Authorizer used last sees it
 }
 
@@ -54,6 +55,10 @@ func NewCaller(name string, uid uint32, gids []uint32, pid uint32, label string)
 		Name: name, UID: uid, GIDs: slices.Compact(gids), PID: pid, Label: label, identified: true,
 	}, nil
 }
+
+// SetNames says which well-known names the caller owns on the bus. Until then they are not known, and a policy that
+// looks at them can't be evaluated. Callers does so for those that it knows.
+func (c *Caller) SetNames(names ...string) { c.names.Store(newBusNames(names)) }
 
 // grantable tells whether a uid or gid can stand for somebody.
 func grantable(id uint32) bool { return id != overflowID && id != invalidID }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -45,12 +46,14 @@ type Callers struct {
 	most   int        // entries of known
 	known  map[string]*entry
 	recent *list.List // of *entry, the one used last in front
+	owners owners
 	closed bool
 }
 
 // NewCallers returns a Callers that asks over bus. That connection stays the caller's to close, after
 // Run; it should serve nothing else, so that no traffic can hold up a lookup, and better have no fd
-// passing: godbus leaks the fds that other clients send.
+// passing: godbus leaks the fds that other clients send. It has to deliver signals in their order
+// (dbus.NewSequentialSignalHandler), or names may be taken for somebody's who has lost them.
 func NewCallers(bus *dbus.Conn) *Callers {
 	return &Callers{
 		bus:      bus,
@@ -61,6 +64,7 @@ func NewCallers(bus *dbus.Conn) *Callers {
 		most:     DefaultCallers,
 		known:    make(map[string]*entry),
 		recent:   list.New(),
+		owners:   owners{names: make(map[string][]string)},
 	}
 }
 
@@ -86,6 +90,7 @@ func (c *Callers) Run(ctx context.Context) error {
 		}
 		return fmt.Errorf("callers: watch the bus: %w", err)
 	}
+	c.readNames(ctx)
 	close(c.watching)
 	for {
 		select {
@@ -95,10 +100,7 @@ func (c *Callers) Run(ctx context.Context) error {
 			if !ok {
 				return fmt.Errorf("callers: %w", dbus.ErrClosed)
 			}
-			if name, ok := nameGone(signal); ok {
-				c.forget(name)
-				c.onGone(name)
-			}
+			c.hear(signal)
 		}
 	}
 }
@@ -111,20 +113,22 @@ func (c *Callers) watch(ctx context.Context) error {
 		dbus.WithMatchObjectPath(driverPath),
 		dbus.WithMatchInterface(driver),
 		dbus.WithMatchMember("NameOwnerChanged"),
-		dbus.WithMatchArg(2, ""), // the new owner: nobody
 	)
 }
 
-// nameGone is the unique name that the bus says has gone. The sender is set by the bus: a signal that
-// another client made up has that client's.
-func nameGone(signal *dbus.Signal) (string, bool) {
-	var name, oldOwner, newOwner string
-	if signal.Sender != driver || signal.Path != driverPath ||
-		signal.Name != driver+".NameOwnerChanged" ||
-		dbus.Store(signal.Body, &name, &oldOwner, &newOwner) != nil {
-		return "", false
+// hear takes note of a signal of the bus. The sender is set by the bus: a signal that another client made up has that
+// client's.
+func (c *Callers) hear(signal *dbus.Signal) {
+	var name, from, to string
+	switch {
+	case signal.Sender != driver || signal.Path != driverPath || signal.Name != driver+".NameOwnerChanged",
+		dbus.Store(signal.Body, &name, &from, &to) != nil:
+	case !strings.HasPrefix(name, ":"):
+		c.moved(name, from, to)
+	case to == "" && isUniqueName(name):
+		c.forget(name)
+		c.onGone(name)
 	}
-	return name, newOwner == "" && isUniqueName(name)
 }
 
 // Lookup returns who is behind a unique name. It never blocks. When that is not known yet, the error is
@@ -169,6 +173,7 @@ func (c *Callers) Known(name string) *Caller {
 // those who wait get an answer.
 func (c *Callers) forget(name string) {
 	c.mu.Lock()
+	delete(c.owners.names, name)
 	e := c.known[name]
 	if e == nil {
 		c.mu.Unlock()

@@ -206,8 +206,9 @@ func TestCallersAreBounded(t *testing.T) {
 	if _, err := callers.Lookup(":2.0", nil); err != nil {
 		t.Errorf("the caller used last was dropped: %v", err)
 	}
-	if _, err := lookup(t, callers, ":2.1"); err != nil || bus.timesAsked(":2.1") != 2 {
-		t.Errorf("the oldest: %v, asked %d times, want 2", err, bus.timesAsked(":2.1"))
+	before := bus.timesAsked(":2.1") // once; on a busy machine its turn may not have come in a second
+	if _, err := lookup(t, callers, ":2.1"); err != nil || bus.timesAsked(":2.1") != before+1 {
+		t.Errorf("the oldest: %v, asked %d times more, want once", err, bus.timesAsked(":2.1")-before)
 	}
 }
 

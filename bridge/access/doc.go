@@ -7,7 +7,9 @@
 // Callers asks the bus once per unique name for the credentials of whoever connected, over a
 // bus connection of its own, and forgets them when the name goes. Every doubt (an error, no
 // answer in a second, a missing uid, a value of the wrong type) means no identity, and without
-// an identity nothing is allowed. The zero Caller has no identity, it is not root.
+// an identity nothing is allowed. The zero Caller has no identity, it is not root. Callers follows who
+// owns which well-known names too, for policies that go by them: a name counts from when the bus
+// has told, which may be a moment after a call that came right behind RequestName.
 //
 // An Authorizer holds the policy: the built-in one (builtin.cedar), the roles of the grants, and
 // policy files, all in the Cedar language. What is decided is an Action, made by Command, Event,
@@ -23,7 +25,7 @@
 // Limits: 1024 callers known, 16 lookups on the bus at a time, 256 waiting for one lookup, 1 s a
 // lookup, 1024 groups and 4096 bytes of label a caller, 255 bytes a command or event name,
 // 1 MiB a policy file, 4096 audit records waiting; of arguments that a policy looks at 32 levels, 1024 values
-// and 64 KiB of names.
+// and 64 KiB of names; 64 names of a caller on the bus, and 1024 who own some.
 //
 // Usage:
 //

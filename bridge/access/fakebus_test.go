@@ -20,10 +20,11 @@ import (
 
 const credentialsMethod = "GetConnectionCredentials"
 
-// fakeBus is the bus driver as the test wants it: it answers Hello and AddMatch, and what answer says to
-// GetConnectionCredentials.
+// fakeBus is the bus driver as the test wants it: it answers Hello and AddMatch, what answer says to
+// GetConnectionCredentials, and what names says about names.
 type fakeBus struct {
 	answer func(call *dbus.Message) *dbus.Message // nil: no answer
+	names  func(call *dbus.Message) *dbus.Message // if nil, there are none
 
 	mu    sync.Mutex // guards writing to conn, and asked
 	conn  *net.UnixConn
@@ -103,6 +104,11 @@ func (b *fakeBus) reply(call *dbus.Message) *dbus.Message {
 		b.asked[call.Body[0].(string)]++
 		b.mu.Unlock()
 		return b.answer(call)
+	case "ListNames", "GetNameOwner":
+		if b.names != nil {
+			return b.names(call)
+		}
+		return replyTo(call, []string{})
 	}
 	return replyTo(call)
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"errors"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -112,6 +113,75 @@ func FuzzCommand(f *testing.F) {
 			}
 		}
 		checkLine(t, access.Record{Name: name, Decision: got, Result: name})
+	})
+}
+
+// FuzzLabel checks that a label is taken for SELinux's only if it looks like that, and makes no policy fail.
+func FuzzLabel(f *testing.F) {
+	for _, label := range []string{
+		"system_u:system_r:svirt_t:s0:c12,c345", "u:r:t", "u:r:t:s0-s15:c0.c1023", "a:b:c:s0:c1,c1", "unconfined", "::::", "",
+	} {
+		f.Add(label)
+	}
+	const level = `[A-Za-z_][\w.-]*(:c\d{1,4}([,.]c\d{1,4})*)?`
+	context := regexp.MustCompile(`^[A-Za-z_][\w.-]*:[A-Za-z_][\w.-]*:[A-Za-z_][\w.-]*(:` + level + `(-` + level + `)?)?$`)
+	rules := newAuthorizer(f, policyFile(f, `permit (principal, action, resource) when {
+		principal has selinux && principal.selinux.user != "" && principal.selinux.role != "" && principal.selinux.type != "" &&
+		(!(principal.selinux has categories) || !principal.selinux.categories.contains("c1024"))
+	};`))
+	f.Fuzz(func(t *testing.T, label string) {
+		caller, err := access.NewCaller(":1.5", 1000, nil, 1, label)
+		if err != nil {
+			return
+		}
+		got := rules.Decide(caller, access.Command("stop"), nil)
+		if got.Err() != nil {
+			t.Error(got.Err())
+		}
+		if got.Allowed() && !context.MatchString(label) {
+			t.Errorf("%q is taken for SELinux's", label)
+		}
+	})
+}
+
+// FuzzArguments checks what policies see of arguments against another reader of JSON: a caller gets no
+// member past [...].containsAll, and no string that it did not send.
+func FuzzArguments(f *testing.F) {
+	for _, text := range []string{
+		`{"a":"x"}`, `{"a":"x","b":[{"c":null}]}`, `{"a.b":1}`, `{"a":{"b":"x"}}`, `{"a":"x","a":"y"}`, `{"a":"\u0078"}`, `[]`, ``, `{"A":"x"}`,
+		`{"a":1.5}`, `{"a":[1,[2,{"d":{}}]]}`, `{"a":"x"} `, "{\"a\":\"\xff\"}", `{"a":18446744073709551615}`,
+	} {
+		f.Add([]byte(text))
+	}
+	caller, err := access.NewCaller(":1.5", 1000, nil, 1, "")
+	if err != nil {
+		f.Fatal(err)
+	}
+	named := newAuthorizer(f, policyFile(f, `permit (principal, action, resource) when { ["a", "a.b"].containsAll(context.argumentNames) };`))
+	equal := newAuthorizer(f, policyFile(f, `permit (principal, action, resource) when { context.arguments.a == "x" };`))
+	absent := newAuthorizer(f, policyFile(f, `permit (principal, action, resource) when { !(context.arguments has a.b) };`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		read := map[string]any{}
+		if len(text) > 0 && (!json.Valid(text) || json.Unmarshal(text, &read) != nil) {
+			read = nil // for nobody
+		}
+		allowed := func(rules *access.Authorizer) bool {
+			return rules.Decide(caller, access.Command("x"), text).Allowed()
+		}
+		inner, _ := read["a"].(map[string]any)
+		if allowed(named) {
+			_, a := read["a"]
+			_, b := inner["b"]
+			if read == nil || len(read) > 1 || len(read) == 1 && !a || len(inner) > 1 || len(inner) == 1 && !b {
+				t.Errorf("%q has other names than a and a.b", text)
+			}
+		}
+		if allowed(equal) && read["a"] != "x" {
+			t.Errorf("%q: a is not x", text)
+		}
+		if _, found := inner["b"]; allowed(absent) && (read == nil || found) {
+			t.Errorf("%q has a.b", text)
+		}
 	})
 }
 

@@ -81,6 +81,7 @@ func (c *Callers) settle(e *entry, caller *Caller, err error) {
 		return
 	}
 	e.settled, e.caller, e.err = true, caller, err
+	c.tellNames(e.name)
 	e.expires = time.Now().Add(rememberFor)
 	waiting := e.waiting
 	e.waiting = nil

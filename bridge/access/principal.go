@@ -15,26 +15,34 @@ type principal struct {
 	owner    *Authorizer
 	entity   cedar.Entity
 	label    string
+	names    *busNames
 	policies policies                 // those that can have a say for this caller
 	rulings  []atomic.Pointer[ruling] // by actionNumbers; nil until asked for
 }
 
 // principal returns the caller's. Two goroutines may make it at the same time; both are right.
 func (a *Authorizer) principal(caller *Caller) *principal {
-	if p := caller.principal.Load(); p != nil && p.owner == a {
+	names := caller.names.Load()
+	if p := caller.principal.Load(); p != nil && p.owner == a && (p.names == names || !a.busNames) {
 		return p
 	}
-	p := a.newPrincipal(caller)
+	p := a.newPrincipal(caller, names)
 	caller.principal.Store(p)
 	return p
 }
 
-func (a *Authorizer) newPrincipal(caller *Caller) *principal {
+func (a *Authorizer) newPrincipal(caller *Caller, names *busNames) *principal {
 	attributes := cedar.RecordMap{"uid": cedar.Long(caller.UID)}
 	if caller.Label != "" { // an absent label is an absent attribute: no rule on it is satisfied
 		attributes["label"] = cedar.String(caller.Label)
 	}
-	p := &principal{owner: a, label: caller.Label, rulings: make([]atomic.Pointer[ruling], len(actionNumbers)), entity: cedar.Entity{
+	if selinux, ok := parseSELinux(caller.Label); ok {
+		attributes["selinux"] = selinux
+	}
+	if names != nil {
+		attributes["busNames"] = names.set
+	}
+	p := &principal{owner: a, names: names, label: caller.Label, rulings: make([]atomic.Pointer[ruling], len(actionNumbers)), entity: cedar.Entity{
 		UID:        cedar.NewEntityUID("Caller", cedar.String(caller.Name)),
 		Parents:    cedar.NewEntityUIDSet(a.parents(caller)...),
 		Attributes: cedar.NewRecord(attributes),
@@ -72,6 +80,18 @@ func (g Grant) covers(caller *Caller) bool {
 
 func id(number uint32) cedar.String {
 	return cedar.String(strconv.FormatUint(uint64(number), 10))
+}
+
+// context is what policies see as that.
+func (p *principal) context(given *arguments) cedar.Record {
+	context := cedar.RecordMap{"arguments": given.record}
+	if given.names != nil {
+		context["argumentNames"] = cedar.NewSet(given.names...)
+	}
+	if p.label != "" {
+		context["label"] = cedar.String(p.label)
+	}
+	return cedar.NewRecord(context)
 }
 
 // entitiesWith are those of a request for an action.

@@ -6,9 +6,10 @@ import (
 	"github.com/cedar-policy/cedar-go/x/exp/ast"
 )
 
-// reads is what a policy's conditions look at that not every call has, or has in a form that
-// Cedar can hold.
+// reads is what a policy's conditions look at that not every call or caller has, or has in a form that Cedar can
+// hold.
 type reads struct {
+	busNames      bool
 	arguments     []argumentRead
 	argumentNames bool
 }
@@ -48,6 +49,7 @@ func readsOf(rule *ast.Policy) reads {
 		ast.Inspect(ast.NewNode(condition.Body), func(node ast.IsNode) bool {
 			path, ok := contextPath(node)
 			if !ok {
+				r.busNames = r.busNames || attributeOf(node) == "busNames"
 				return true
 			}
 			_, asked := node.(ast.NodeTypeHas)
@@ -56,6 +58,17 @@ func readsOf(rule *ast.Policy) reads {
 		})
 	}
 	return r
+}
+
+// attributeOf is what a node looks at in an entity or record.
+func attributeOf(node ast.IsNode) string {
+	switch n := node.(type) {
+	case ast.NodeTypeAccess:
+		return string(n.Value)
+	case ast.NodeTypeHas:
+		return string(n.Value)
+	}
+	return ""
 }
 
 // contextPath is the way that a node goes into the context: none for the context itself, "arguments" and "driver" for
@@ -82,10 +95,39 @@ func (r *reads) add(path argumentPath, asked bool) {
 	case len(path) == 0: // the context as a whole
 		r.argumentNames = true
 		r.arguments = append(r.arguments, argumentRead{})
-	case len(path) == 1 && asked: // every call has what there is in the context
-	case path[0] == "arguments":
-		r.arguments = append(r.arguments, argumentRead{path[1:], asked})
 	case path[0] == "argumentNames":
 		r.argumentNames = true
+	case path[0] == "arguments" && len(path) == 1 && asked: // every call has them
+	case path[0] == "arguments":
+		r.arguments = append(r.arguments, argumentRead{path[1:], asked})
 	}
 }
+
+// wanted is what has to be read of a call's arguments.
+type wanted struct {
+	names   bool
+	all     bool
+	members []string // at the top
+}
+
+func wantedBy(open policies) (w wanted) {
+	for _, one := range open {
+		w.names = w.names || one.reads.argumentNames
+		for _, read := range one.reads.arguments {
+			if len(read.path) == 0 {
+				w.all = true
+			} else {
+				w.add(read.path[0])
+			}
+		}
+	}
+	return w
+}
+
+func (w *wanted) add(name string) {
+	if !slices.Contains(w.members, name) {
+		w.members = append(w.members, name)
+	}
+}
+
+func (w *wanted) member(name string) bool { return w.all || slices.Contains(w.members, name) }

@@ -2,6 +2,7 @@ package access_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -24,9 +25,10 @@ func TestDecideAsPlainCedar(t *testing.T) {
 			rt.Fatal(err)
 		}
 		action := drawAction(rt)
-		got := newAuthorizer(t, policyFile(t, text)).Decide(caller, action, nil)
-		if want := reference(rt, text, caller, action); got.Allowed() != want {
-			rt.Fatalf("%v = %v by %s, plain Cedar says %v\n%s", action, got.Allowed(), got.Policy(), want, text)
+		arguments := rapid.Custom(drawArguments).Draw(rt, "arguments")
+		got := newAuthorizer(t, policyFile(t, text)).Decide(caller, action, []byte(arguments))
+		if want := reference(rt, text, caller, action, arguments); got.Allowed() != want {
+			rt.Fatalf("%v = %v by %s, plain Cedar says %v\n%s\n%s", action, got.Allowed(), got.Policy(), want, arguments, text)
 		}
 	})
 }
@@ -41,9 +43,32 @@ func drawPolicy(t *rapid.T) string {
 		pick("action", "action", `action == Action::"stop"`, `action in Action::"class:read"`,
 			`action in [Action::"cont", Action::"class:host"]`, `action == Action::"event:STOP"`),
 		pick("resource", "resource", `resource == VM::"vm"`, `resource == VM::"other"`, "resource is VM"),
-		pick("condition", "", "", `when { principal.label == "a" }`, `when { context.label == "b" }`,
+		pick("condition", "", "", rapid.Custom(drawCondition).Draw(t, "on arguments"), `when { principal.label == "a" }`, `when { context.label == "b" }`,
 			`unless { principal has label }`, "when { false }", `when { principal in Group::"2003" }`),
 		pick("condition 2", "", "", "when { false }", `when { principal.uid < 1002 }`, `unless { principal.label == "b" }`))
+}
+
+// drawCondition draws one on arguments, of which some begin with what the sieve knows.
+func drawCondition(t *rapid.T) string {
+	parts := rapid.SliceOfN(rapid.SampledFrom([]string{
+		`context.arguments.a == "x"`, `context.arguments.a == "y"`, `context.arguments.b == "x"`, `context.arguments.c.a == "x"`,
+		`context.arguments.a like "x*"`, `context.arguments has a`, `context.arguments has c.a`, `context has arguments`,
+		`["a", "b", "c", "c.a"].containsAll(context.argumentNames)`, `["a"].containsAll(context.argumentNames)`,
+		`context.argumentNames.contains("b")`, `context.arguments == {a: "x"}`, `context.arguments.a == 1`, `"x" == context.arguments.a`,
+		`context.arguments.nothing == "x"`, `principal.uid < 1001`, `(context.arguments.a == "x" || context.arguments.b == "x")`,
+	}), 1, 4).Draw(t, "parts")
+	return rapid.SampledFrom([]string{"when", "when", "when", "unless"}).Draw(t, "kind") + " { " + strings.Join(parts, " && ") + " }"
+}
+
+func drawArguments(t *rapid.T) string {
+	members := rapid.SliceOfN(rapid.SampledFrom([]string{"a", "b", "c", "d"}), 0, 3).Draw(t, "members")
+	slices.Sort(members)
+	var list []string
+	for _, name := range slices.Compact(members) {
+		value := rapid.SampledFrom([]string{`"x"`, `"x"`, `"y"`, `1`, `{"a":"x"}`, `{}`, `["x"]`, `true`}).Draw(t, name)
+		list = append(list, fmt.Sprintf("%q:%s", name, value))
+	}
+	return "{" + strings.Join(list, ",") + "}"
 }
 
 func drawAction(t *rapid.T) access.Action {
@@ -53,14 +78,27 @@ func drawAction(t *rapid.T) access.Action {
 	}).Draw(t, "action")
 }
 
-func reference(t *rapid.T, text string, caller *access.Caller, action access.Action) bool {
+func reference(t *rapid.T, text string, caller *access.Caller, action access.Action, arguments string) bool {
 	all, err := cedar.NewPolicySetFromBytes("all", []byte(access.BuiltinPolicy()+text))
 	if err != nil {
 		t.Fatal(err)
 	}
 	principal := cedar.NewEntityUID("Caller", cedar.String(caller.Name))
 	act := cedar.NewEntityUID("Action", cedar.String(action.String()))
-	attributes, context := cedar.RecordMap{"uid": cedar.Long(caller.UID)}, cedar.RecordMap{}
+	var given cedar.Record // Cedar reads JSON itself; it takes no member for anything special here
+	if err := given.UnmarshalJSON([]byte(arguments)); err != nil {
+		t.Fatal(err)
+	}
+	var names []cedar.Value
+	for name, value := range given.All() {
+		names = append(names, name)
+		if record, ok := value.(cedar.Record); ok {
+			for below := range record.Keys() {
+				names = append(names, name+"."+below)
+			}
+		}
+	}
+	attributes, context := cedar.RecordMap{"uid": cedar.Long(caller.UID)}, cedar.RecordMap{"arguments": given, "argumentNames": cedar.NewSet(names...)}
 	if caller.Label != "" {
 		attributes["label"], context["label"] = cedar.String(caller.Label), cedar.String(caller.Label)
 	}

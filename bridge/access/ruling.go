@@ -1,18 +1,14 @@
 package access
 
 import (
-	"fmt"
-	"strings"
-
-	"github.com/cedar-policy/cedar-go"
 	"github.com/cedar-policy/cedar-go/x/exp/eval"
 )
 
-// ruling is what the policies say about one caller and one action.
+// ruling is what the policies say about one caller and one action. It never changes, and callers share those that
+// are the same.
 type ruling struct {
-	action Action
-	fixed  Decision // whatever the arguments are, as far as open leaves it at that
-	open   policies // those that look at the arguments; none if they can't change fixed
+	fixed   Decision // by the policies that don't look at the arguments
+	hearing *hearing // of those that do; nil if they can't change fixed
 }
 
 // actionNumbers numbers the actions of which rulings are kept: those in the tables. Others can be made up without end.
@@ -48,87 +44,53 @@ func (p *principal) ruling(action Action) *ruling {
 }
 
 func (p *principal) newRuling(action Action) *ruling {
-	entities := p.entitiesWith(action)
-	var fixed, open policies
-	permitted := false // by a policy in open, perhaps
+	h := &hearing{action: action, principal: p, entities: p.entitiesWith(action)}
+	var closed policies
+	var blind *policy
+	permitted := false // by what the arguments are, perhaps
 	for _, one := range p.policies.within(eval.Env{
-		Entities: entities, Action: entities.action.UID,
+		Entities: h.entities, Action: h.entities.action.UID,
 		Principal: eval.Variable("principal"), Resource: eval.Variable("resource"), Context: eval.Variable("context"),
 	}) {
-		if one.reads.ofCall() {
-			open = append(open, one)
+		switch {
+		case one.reads.busNames && p.names == nil:
+			if blind == nil {
+				blind = one
+			}
+		case one.reads.ofCall():
+			h.open = append(h.open, one)
 			permitted = permitted || one.permits()
-		} else {
-			fixed = append(fixed, one)
+		default:
+			closed = append(closed, one)
 		}
 	}
-	r := &ruling{action: action, fixed: p.weigh(action, fixed, new(arguments))}
-	if r.fixed.allowed || permitted && r.fixed.policy == defaultDeny {
-		r.open = open
+	fixed := h.weigh(closed, new(arguments))
+	if blind != nil && !fixed.forbidden {
+		fixed = failed(action, errorPrefix+blind.id, errNamesUnknown)
 	}
-	return r
+	if len(h.open) > 0 && (fixed.allowed || permitted && fixed.policy == defaultDeny) {
+		h.prepare()
+		return &ruling{fixed, h}
+	}
+	return p.owner.shared(&ruling{fixed: fixed})
+}
+
+// shared returns r, or one that says the same. There are no more of them than actions in the tables times policies.
+func (a *Authorizer) shared(r *ruling) *ruling {
+	if _, known := actionNumbers[r.fixed.action]; !known || r.fixed.err != nil {
+		return r
+	}
+	same, _ := a.rulings.LoadOrStore(r.fixed, r)
+	return same.(*ruling)
 }
 
 // decide is the decision on a call with these arguments.
-func (r *ruling) decide(p *principal, text []byte) Decision {
-	if len(r.open) == 0 {
+func (r *ruling) decide(text []byte) Decision {
+	if r.hearing == nil {
 		return r.fixed
 	}
-	given, err := readArguments(text)
-	if err != nil {
-		return failed(r.action, badArguments, err)
-	}
-	able, blind := r.open.able(given)
-	decision := p.weigh(r.action, able, given)
-	switch {
-	case decision.forbidden:
+	if decision := r.hearing.decide(text); decision.policy != defaultDeny {
 		return decision
-	case blind != nil:
-		missed, _ := blind.reads.missed(given.lost)
-		return failed(r.action, errorPrefix+blind.id, fmt.Errorf(
-			"the argument %q has a value that policies can't have: null, a fraction or an integer beyond 64 bits with a sign",
-			strings.Join(missed, ".")))
-	case decision.policy == defaultDeny:
-		return r.fixed
 	}
-	return decision
-}
-
-// able are the policies that can be evaluated with these arguments, and blind is the first that can't.
-func (p policies) able(given *arguments) (able policies, blind *policy) {
-	if len(given.lost) == 0 {
-		return p, nil
-	}
-	for _, one := range p {
-		if _, missed := one.reads.missed(given.lost); !missed {
-			able = append(able, one)
-		} else if blind == nil {
-			blind = one
-		}
-	}
-	return able, blind
-}
-
-// weigh has Cedar evaluate policies whose scope is known to hold.
-func (p *principal) weigh(action Action, on policies, given *arguments) Decision {
-	entities := p.entitiesWith(action)
-	verdict, why := cedar.Authorize(on, entities, cedar.Request{
-		Principal: entities.principal.UID,
-		Action:    entities.action.UID,
-		Resource:  p.owner.resource,
-		Context:   p.context(given),
-	})
-	return newDecision(action, verdict, why)
-}
-
-// context is what policies see as that.
-func (p *principal) context(given *arguments) cedar.Record {
-	context := cedar.RecordMap{
-		"arguments":     given.record,
-		"argumentNames": cedar.NewSet(given.names...),
-	}
-	if p.label != "" {
-		context["label"] = cedar.String(p.label)
-	}
-	return cedar.NewRecord(context)
+	return r.fixed
 }

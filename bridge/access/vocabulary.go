@@ -29,7 +29,12 @@ var (
 
 // variables are the words of a policy's conditions. actions and VMs have no attributes.
 var variables = map[string]shape{
-	"principal": {kind: "a Caller", members: map[string]shape{"uid": aNumber, "label": aString}},
+	"principal": {kind: "a Caller", members: map[string]shape{
+		"uid": aNumber, "label": aString, "busNames": aSet,
+		"selinux": {kind: "a record", members: map[string]shape{
+			"user": aString, "role": aString, "type": aString, "sensitivity": aString, "categories": aSet,
+		}},
+	}},
 	"context": {kind: "the context", members: map[string]shape{
 		"arguments": {open: true}, "argumentNames": aSet, "label": aString,
 	}},
