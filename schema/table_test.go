@@ -14,9 +14,13 @@ func TestParseTable(t *testing.T) {
 		file             string
 		commands, events int
 	}{
+		{"qmp-schema-5.2.0-x86_64.json", 192, 48},
 		{"qmp-schema-7.2.22-x86_64.json", 216, 52},
+		{"qmp-schema-7.2.22-aarch64.json", 209, 52},
 		{"qmp-schema-10.0.2-x86_64.json", 233, 55},
+		{"qmp-schema-5.2.0-storage-daemon.json", 76, 13},
 		{"qmp-schema-7.2.22-storage-daemon.json", 74, 13},
+		{"qmp-schema-10.0.2-storage-daemon.json", 76, 13},
 	} {
 		c := parseTable(t, string(readFile(t, filepath.Join("testdata/schemas", test.file))))
 		commands, events := c.Commands(), c.Events()
