@@ -1,11 +1,9 @@
 package wire
 
 import (
-	"bytes"
 	"encoding/binary"
 	"fmt"
 	"math"
-	"unicode/utf8"
 )
 
 // Byte reads a y.
@@ -199,12 +197,7 @@ func checkText(code byte, b []byte, after byte) error {
 	case codeSignature:
 		return ValidateSignature(alias(b))
 	default:
-		if !utf8.Valid(b) {
-			return errNotUTF8
-		}
-		if bytes.IndexByte(b, 0) >= 0 {
-			return errNUL
-		}
+		return checkString(b)
 	}
 	return nil
 }

@@ -20,7 +20,7 @@ func (e *Encoder) OpenArray(elem string) {
 	e.put32(0)
 	size := uint32(len(e.buf) - 4)
 	e.align(int(alignments[elem[0]]))
-	e.push(open{outer: outer, kind: codeArray, size: size}, inner)
+	e.push(codeArray, size, outer, inner)
 }
 
 // CloseArray ends the array that was opened last.
@@ -58,7 +58,7 @@ func (e *Encoder) OpenVariant(sig string) {
 	outer := e.cur
 	outer.at += outer.step
 	e.putSignature(sig)
-	e.push(open{outer: outer, kind: codeVariant}, scope{sig: sig, step: 1, bound: true})
+	e.push(codeVariant, 0, outer, scope{sig: sig, step: 1, bound: true})
 }
 
 // CloseVariant ends the variant that was opened last.
@@ -121,7 +121,7 @@ func (e *Encoder) openFields(kind byte) {
 	}
 	if e.deeper() {
 		e.align(structAlignment)
-		e.push(open{outer: e.cur, kind: kind}, inner)
+		e.push(kind, 0, e.cur, inner)
 	}
 }
 
@@ -159,12 +159,13 @@ func (e *Encoder) deeper() bool {
 	return false
 }
 
-// push makes o the innermost container and inner what has to be written into it.
-func (e *Encoder) push(o open, inner scope) {
+// push opens the innermost container, in which inner has to be written and after which
+// comes outer. Of an array, size is where its size is.
+func (e *Encoder) push(kind byte, size uint32, outer, inner scope) {
 	e.gen++
-	o.gen = e.gen
-	o.start = uint32(len(e.buf))
-	e.stack[e.depth] = o
+	o := &e.stack[e.depth] // filled in place: a copy costs a tenth of a large message
+	o.outer, o.kind, o.size = outer, kind, size
+	o.start, o.gen = uint32(len(e.buf)), e.gen
 	e.depth++
 	e.cur = inner
 }

@@ -1,20 +1,14 @@
 package wire
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
-	"strings"
-	"unicode/utf8"
+	"unsafe"
 )
 
-var (
-	errNotUTF8 = errors.New("text is not UTF-8")
-	errNUL     = errors.New("text has a NUL")
-	errNotPath = errors.New("not an object path")
-)
+var errNotPath = errors.New("not an object path")
 
 // Byte writes a y.
 func (e *Encoder) Byte(v byte) {
@@ -98,21 +92,7 @@ func (e *Encoder) UnixFD(index uint32) {
 
 // String writes an s: UTF-8 without NUL.
 func (e *Encoder) String(v string) {
-	if !e.take(codeString) {
-		return
-	}
-	if !utf8.ValidString(v) {
-		e.fail(errNotUTF8)
-		return
-	}
-	if strings.IndexByte(v, 0) >= 0 {
-		e.fail(errNUL)
-		return
-	}
-	if e.room(len(v)) {
-		e.put32(uint32(len(v)))
-		e.buf = append(append(e.buf, v...), 0)
-	}
+	e.StringBytes(unsafe.Slice(unsafe.StringData(v), len(v)))
 }
 
 // StringBytes writes an s, as String does, and doesn't keep v.
@@ -120,12 +100,8 @@ func (e *Encoder) StringBytes(v []byte) {
 	if !e.take(codeString) {
 		return
 	}
-	if !utf8.Valid(v) {
-		e.fail(errNotUTF8)
-		return
-	}
-	if bytes.IndexByte(v, 0) >= 0 {
-		e.fail(errNUL)
+	if err := checkString(v); err != nil {
+		e.fail(err)
 		return
 	}
 	if e.room(len(v)) {
