@@ -84,34 +84,5 @@ func newLarge(s *stage, c clients) (*interleave, error) {
 	}}, err
 }
 
-// newParts connects all that is measured in rounds.
-func newParts(s *stage) ([]part, error) {
-	c, err := newClients(s)
-	if err != nil {
-		return nil, err
-	}
-	if err := verify(c.bus); err != nil {
-		return nil, fmt.Errorf("the bridge answers wrongly, so its times mean nothing: %w", err)
-	}
-	calls, base := newCalls(s, c)
-	large, err := newLarge(s, c)
-	if err != nil {
-		return nil, err
-	}
-	inFlight, err := newInFlight(s, c, base)
-	if err != nil {
-		return nil, err
-	}
-	events, err := newEvents(s)
-	if err != nil {
-		return nil, err
-	}
-	flood, err := newFlood(s)
-	if err != nil {
-		return nil, err
-	}
-	return []part{calls, newPinned(s, c), large, inFlight, events, flood, newStartup(s)}, nil
-}
-
 // named tells for which row an error came.
 func named(r *figure.Row, err error) error { return fmt.Errorf("%s: %w", r.Name, err) }

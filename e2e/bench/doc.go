@@ -2,7 +2,7 @@
 // (TCG, an idle machine with firmware only) and a private dbus-daemon, and prints figures and
 // goals as Markdown.
 //
-//	go run ./e2e/bench -bridge bin/qmp-dbus-bridge -qemu qemu-system-x86_64 [-rounds N]
+//	go run ./e2e/bench -bridge bin/qmp-dbus-bridge -qemu qemu-system-x86_64 [-rounds N] [-parts calls,large]
 //
 // Absolute times say more about a machine and its neighbours than about the bridge, so what
 // counts are ratios and CPU time per call.

@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"syscall"
 	"time"
 
@@ -21,6 +22,7 @@ const threads = 16
 
 type options struct {
 	bridge, qemu  string
+	parts         string
 	rounds, burst int
 	budget        time.Duration
 }
@@ -43,11 +45,15 @@ func run() error {
 	flag.StringVar(&o.bridge, "bridge", "bin/qmp-dbus-bridge", "the bridge's `program`")
 	flag.StringVar(&o.qemu, "qemu", "qemu-system-x86_64", "QEMU's `program`")
 	flag.IntVar(&o.rounds, "rounds", 9, "`number` of rounds")
+	flag.StringVar(&o.parts, "parts", strings.Join(partNames, ","), "the `parts` to measure; a row whose base is in another has no ratio")
 	flag.DurationVar(&o.budget, "budget", 140*time.Second, "no further round begins that would probably end after so long")
 	flag.IntVar(&o.burst, "burst", 10000, "`number` of events in the burst")
 	flag.Parse()
 	if flag.NArg() > 0 || o.rounds < 1 || o.burst < 0 {
 		return errors.New("want only flags, and at least one round (-help tells more)")
+	}
+	if err := checkParts(o.parts); err != nil {
+		return err
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
@@ -87,12 +93,6 @@ func bench(ctx context.Context, o options) (err error) {
 	fmt.Printf("\n%d rounds in %.0f s, %d cores, load %s before and %s after.\n",
 		rounds, time.Since(began).Seconds(), runtime.NumCPU(), load, loadAverage())
 	return nil
-}
-
-// part is a group of rows that are measured together.
-type part interface {
-	rows() []*figure.Row
-	round(number int) error
 }
 
 // measure runs rounds, at least one, and tells how many.
