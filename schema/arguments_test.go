@@ -185,6 +185,7 @@ func TestAppendTokens(t *testing.T) {
 
 // 64 MiB less one KiB is what QEMU takes.
 func TestAppendSize(t *testing.T) {
+	skipHuge(t)
 	const limit = 64<<20 - 1<<10
 	text := strings.Repeat("x", limit-1)
 	for n, ok := range map[int]bool{limit - 2: true, limit - 1: false} {

@@ -79,6 +79,7 @@ func nested(n int) string {
 }
 
 func TestCanonicalLimits(t *testing.T) {
+	skipHuge(t)
 	const (
 		levels = 1024 - 8
 		bytes  = 64<<20 - 1<<10

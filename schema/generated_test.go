@@ -133,6 +133,7 @@ func TestGeneratedReplies(t *testing.T) {
 		}
 		mirror := table.Command("mirror-" + c.Name)
 		t.Run(c.Name, func(t *testing.T) {
+			t.Parallel()
 			rapid.Check(t, func(rt *rapid.T) {
 				value := q.value(rt, c.RetType, maxGenerated)
 				text, err := json.Marshal(value)

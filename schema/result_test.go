@@ -125,6 +125,7 @@ func TestEncodeRewind(t *testing.T) {
 
 // 4 Mi values are the limit of one text, the array itself being one of them.
 func TestEncodeValues(t *testing.T) {
+	skipHuge(t)
 	const limit = 4 << 20
 	json := []byte("[0" + strings.Repeat(",0", limit-2) + "]")
 	var e wire.Encoder
@@ -141,6 +142,7 @@ func TestEncodeValues(t *testing.T) {
 
 // 128 MiB are the limit of a text; white space shows it without values.
 func TestEncodeText(t *testing.T) {
+	skipHuge(t)
 	const limit = 128 << 20
 	json := make([]byte, limit+1)
 	for i := range json {
