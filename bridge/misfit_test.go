@@ -1,6 +1,7 @@
 package bridge_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/godbus/dbus/v5"
@@ -17,7 +18,11 @@ func TestMisfits(t *testing.T) {
 			`{"meta-type":"builtin","name":"int","json-type":"int"}]`,
 		"do-it": `{"unasked": [1]}`,
 	})
-	c := serve(t, m).as(admin)
+	w, log := newWorld(t, m.dial), new(logBuffer)
+	w.log = log
+	w.join()
+	w.run()
+	c := w.as(admin)
 	for _, test := range []struct {
 		answer, signature string
 	}{
@@ -39,5 +44,11 @@ func TestMisfits(t *testing.T) {
 	}
 	if reply := c.Object(busName, qmpPath).Call("org.qemu.VM1.QMP.DoIt", 0); reply.Err != nil || len(reply.Body) != 0 {
 		t.Errorf("a command without a result: %v, %v", reply.Body, reply.Err)
+	}
+	// Eleven values so far: five answers by two calls each, and what was not asked for. Each
+	// doubling of the count is logged: at 1, 2, 4 and 8.
+	lines := log.lines("QEMU sent values that its schema does not have")
+	if len(lines) != 4 || !strings.Contains(lines[0], "query-it.size: expected int, got string") {
+		t.Errorf("logged: %q, want 4 lines, the first with the place and the types", lines)
 	}
 }

@@ -130,6 +130,7 @@ func (b *Bridge) learn(ctx context.Context, monitor *qmp.Conn, target string) er
 	if err != nil {
 		return err
 	}
+	b.noteUntyped(table)
 	b.known.Store(newCommands(kind, table))
 	if before.kind != "" {
 		b.announceInterfaces() // before this QEMU is shown as connected

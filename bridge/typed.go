@@ -69,6 +69,20 @@ func (r *request) replyTyped(command *schema.Command, reply qmp.Reply) {
 	r.finish(resultOK)
 }
 
+// maxUntyped is how many names a line of the log has: QEMU must not be able to flood it. Each
+// has at most 512 bytes, see schema.ParseTable.
+const maxUntyped = 8
+
+// noteUntyped logs, once for each kind of QEMU, which names are no members on the bus.
+func (b *Bridge) noteUntyped(table *schema.Table) {
+	names := table.Untyped()
+	if len(names) == 0 {
+		return
+	}
+	b.log.Warn("QEMU has names that can't be methods or signals of their own: use Call and the signal Other",
+		"first", names[:min(len(names), maxUntyped)], "count", len(names))
+}
+
 // noteMisfits counts values that are not what QEMU's schema says, and logs them each time that
 // the count has doubled: QEMU must not be able to flood the log.
 func (b *Bridge) noteMisfits(m schema.Misfits) {

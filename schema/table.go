@@ -20,6 +20,10 @@ type Table struct {
 // reserved are the members of the bridge's own, which no command or event gets.
 var reserved = []string{"AddFd", "Call", "CallJson", "Getfd", "Lost", "Other"}
 
+// expectedUntyped are the commands of every QEMU that have no member: the handshake, which is
+// not the callers', and those that need a file descriptor.
+var expectedUntyped = []string{"add-fd", "getfd", "qmp_capabilities"}
+
 // ParseTable reads what query-qmp-schema returned; json is not kept. Members of
 // entries that it doesn't know are skipped, and types that it doesn't know hold
 // any value: a newer QEMU is no reason to fail. A schema that contradicts itself
@@ -76,6 +80,23 @@ func (t *Table) Command(name string) *Command {
 
 // Method returns the plan of the command whose D-Bus member this is, or nil.
 func (t *Table) Method(member string) *Command { return t.members[member] }
+
+// Untyped returns the commands and events that should have a member and have none, because
+// the bridge or another of them has it or D-Bus can't have it: commands first, each kind sorted.
+// No QEMU that is known has any. The caller may keep it.
+func (t *Table) Untyped() (names []string) {
+	for _, c := range t.commands {
+		if c.member == "" && !slices.Contains(expectedUntyped, c.name) {
+			names = append(names, c.name)
+		}
+	}
+	for _, e := range t.events {
+		if e.member == "" {
+			names = append(names, e.name)
+		}
+	}
+	return names
+}
 
 // Methods describes the commands that have a D-Bus member, sorted by command.
 func (t *Table) Methods() []Method {

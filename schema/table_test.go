@@ -36,6 +36,9 @@ func TestParseTable(t *testing.T) {
 		if !c.HasEvent("JOB_STATUS_CHANGE") || c.HasEvent("query-block") {
 			t.Errorf("%s: HasEvent is wrong", test.file)
 		}
+		if names := c.Untyped(); len(names) > 0 {
+			t.Errorf("%s: Untyped() = %q", test.file, names)
+		}
 		checkMembers(t, c)
 	}
 }
