@@ -14,8 +14,8 @@ import (
 // that have reached it.
 func TestTyped(t *testing.T) {
 	rig.Require(t, "qemu-img", "gdbus-codegen", "/usr/bin/python3")
-	if out, err := exec.Command("/usr/bin/python3", "-c", "import dbus.mainloop.glib, gi").CombinedOutput(); err != nil {
-		rig.Lacking(t, "python3-dbus and python3-gi: "+string(out))
+	if out, err := exec.Command("/usr/bin/python3", "-c", "import dasbus, dbus.mainloop.glib, gi").CombinedOutput(); err != nil {
+		rig.Lacking(t, "python3-dasbus, python3-dbus and python3-gi: "+string(out))
 	}
 	onEachBus(t, "testdata/typed", func(env *testscript.Env) []string {
 		trace, image := env.WorkDir+"/trace", env.WorkDir+"/disk0.qcow2"
