@@ -13,7 +13,7 @@ import (
 // a machine that has something of each kind. $TRACE is QEMU's own log of the commands and keys
 // that have reached it.
 func TestTyped(t *testing.T) {
-	rig.Require(t, "qemu-img", "gdbus-codegen", "/usr/bin/python3")
+	rig.Require(t, "qemu-img", "gdbus-codegen", "qdbusxml2cpp", "/usr/bin/python3")
 	if out, err := exec.Command("/usr/bin/python3", "-c", "import dasbus, dbus.mainloop.glib, gi").CombinedOutput(); err != nil {
 		rig.Lacking(t, "python3-dasbus, python3-dbus and python3-gi: "+string(out))
 	}

@@ -56,6 +56,7 @@ func (x *xml) method(m Method) {
 		x.args(m.In, "in")
 		x.args(m.Out, "out")
 		x.annotations(m.Annotations)
+		x.annotations(appendQt(appendQt(nil, m.In, "In"), m.Out, "Out"))
 	})
 }
 
@@ -63,6 +64,7 @@ func (x *xml) signal(s Signal) {
 	x.parent("signal", s.Name, len(s.Args)+len(s.Annotations), func() {
 		x.args(s.Args, "")
 		x.annotations(s.Annotations)
+		x.annotations(appendQt(nil, s.Args, "Out"))
 	})
 }
 
