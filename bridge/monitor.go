@@ -51,10 +51,7 @@ func (b *Bridge) adopt(ctx context.Context, monitor *qmp.Conn) error {
 		return fmt.Errorf("QEMU: %w", err)
 	}
 	shown := make(chan struct{})
-	b.mirror.connect(monitor, id, func() {
-		b.reached.Store(monitor)
-		close(shown)
-	})
+	b.mirror.connect(monitor, arrival{id, func() { b.reached.Store(monitor) }}, func() { close(shown) })
 	select {
 	case <-shown:
 		return monitor.Err()

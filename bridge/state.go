@@ -23,6 +23,13 @@ type state struct {
 // identity is the part of the state that one QEMU process never changes.
 type identity struct{ name, uuid, version, target string }
 
+// arrival is a QEMU whose status is not known yet. Once it is, take makes it the one that
+// calls go to: before anybody is told, so that who is told can call. It must not block.
+type arrival struct {
+	identity
+	take func()
+}
+
 // mirror keeps the current state, and refreshes it from QEMU when an event says that it
 // may have changed.
 type mirror struct {
@@ -35,11 +42,11 @@ type mirror struct {
 	told    *state    // what was published last
 	failing bool      // the last query-status told nothing
 	monitor *qmp.Conn // which to ask
-	arrived *identity // of a QEMU whose status is not known yet
-	asking  bool      // a query-status is on its way
-	again   bool      // and what it tells may be out of date
-	next    []func()  // run after the query-status that starts next
-	current []func()  // run after the one on its way
+	arrived *arrival
+	asking  bool     // a query-status is on its way
+	again   bool     // and what it tells may be out of date
+	next    []func() // run after the query-status that starts next
+	current []func() // run after the one on its way
 }
 
 func newMirror(log *slog.Logger, publish func(before, now *state) error) *mirror {
@@ -84,9 +91,9 @@ func (m *mirror) retell() {
 }
 
 // connect shows a QEMU that has been reached, together with its status, and calls then.
-func (m *mirror) connect(monitor *qmp.Conn, id identity, then func()) {
+func (m *mirror) connect(monitor *qmp.Conn, a arrival, then func()) {
 	m.mu.Lock()
-	m.arrived = &id
+	m.arrived = &a
 	m.mu.Unlock()
 	m.refresh(monitor, then)
 }
@@ -147,6 +154,9 @@ func (m *mirror) answered(reply qmp.Reply) {
 		m.log.Warn("the status can't be read", "error", forLog(err))
 	}
 	m.failing = err != nil
+	if m.arrived != nil {
+		m.arrived.take()
+	}
 	m.change(func(s *state) {
 		if id := m.arrived; id != nil {
 			s.name, s.uuid, s.version, s.target = id.name, id.uuid, id.version, id.target
