@@ -9,10 +9,10 @@ import (
 	"qmp-dbus-bridge/schema/wire"
 )
 
-// newMirror starts a service within this process that answers every call of b with the very
-// message that the bridge answers to call, so that what the bus takes for it can be told apart. It returns the
-// call to make. The service ends with the process.
-func newMirror(path string, b *bus, call *request, name string) (*request, error) {
+// newMirror starts a service within this process that answers every call of b, after work, with
+// the very message that the bridge answers to call, so that what the bus takes for it can be told
+// apart. It returns the call to make. The service ends with the process.
+func newMirror(path string, b *bus, call *request, name string, work func() error) (*request, error) {
 	if _, err := b.send(call); err != nil {
 		return nil, err
 	}
@@ -31,12 +31,13 @@ func newMirror(path string, b *bus, call *request, name string) (*request, error
 	if err := own.setTimeout(0); err != nil {
 		return nil, err
 	}
-	go mirror(own, reply)
+	go mirror(own, reply, work)
 	return rawCall(name), nil
 }
 
-// mirror answers until the bus goes. The bus writes the sender anew, and the caller stays the same.
-func mirror(b *bus, reply message) {
+// mirror answers until the bus goes or work fails. The bus writes the sender anew, and the caller
+// stays the same.
+func mirror(b *bus, reply message, work func() error) {
 	runtime.LockOSThread()
 	r := &request{wire: reply}
 	for {
@@ -47,7 +48,11 @@ func mirror(b *bus, reply message) {
 		if m.kind() != wire.MethodCall {
 			continue
 		}
-		binary.LittleEndian.PutUint32(reply.field(fieldReplySerial), m.serial())
+		serial := m.serial()
+		if err := work(); err != nil {
+			return
+		}
+		binary.LittleEndian.PutUint32(reply.field(fieldReplySerial), serial)
 		if _, err := b.send(r); err != nil {
 			return
 		}

@@ -20,6 +20,7 @@ const (
 	monitorTrigger
 	monitorOwnBus
 	monitorStart
+	monitorLarge
 	monitorCount
 )
 
