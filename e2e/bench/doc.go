@@ -17,7 +17,8 @@
 //     reply. A forwarded call can hardly be faster.
 //   - one signal through the bus, from one raw connection to another; and a raw relay, which
 //     sends a prepared signal for each event.
-//   - the bus alone, for the same large reply.
+//   - the bus alone, for the same large reply; and a raw forwarder of it, which sends a prepared
+//     one after it has read QEMU's. A large call can hardly be faster.
 //   - raw start: a process that does on raw sockets all that the bridge has to before it is
 //     ready.
 //
