@@ -14,6 +14,7 @@ import (
 
 	"qmp-dbus-bridge/bridge"
 	"qmp-dbus-bridge/bridge/bus"
+	"qmp-dbus-bridge/bridge/patient"
 )
 
 // Exit statuses; `run` ends with QEMU's own where that has one.
@@ -94,7 +95,7 @@ func parts(err error) []error {
 
 // report tells what is wrong in one line.
 func report(err error, status int) int {
-	log := newPatientLog(os.Stderr)
+	log := patient.New(os.Stderr)
 	fmt.Fprintln(log, "qmp-dbus-bridge:", oneLine(err))
 	log.Close()
 	return status

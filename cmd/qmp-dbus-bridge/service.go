@@ -13,13 +13,14 @@ import (
 	"qmp-dbus-bridge/bridge"
 	"qmp-dbus-bridge/bridge/access"
 	"qmp-dbus-bridge/bridge/bus"
+	"qmp-dbus-bridge/bridge/patient"
 	"qmp-dbus-bridge/qmp"
 )
 
 // service is a bridge with all that it stands on.
 type service struct {
 	flags  *sharedFlags
-	lines  *patientLog // under log
+	lines  *patient.Writer // under log
 	log    *slog.Logger
 	audit  *access.Audit
 	policy *access.Authorizer // the one that it began with
@@ -42,7 +43,7 @@ func newService(flags *sharedFlags, once bool, dial func(context.Context, qmp.Op
 	if err != nil {
 		return nil, fmt.Errorf("--audit: %w", err)
 	}
-	lines := newPatientLog(os.Stderr)
+	lines := patient.New(os.Stderr)
 	log := slog.New(slog.NewTextHandler(lines, nil))
 	return &service{
 		flags: flags, lines: lines, log: log, audit: audit, policy: policy, hangup: hangup,

@@ -1,0 +1,82 @@
+// Package patient writes a log to somebody who may not read it: a reader of our standard error that
+// stops must not stop the bridge.
+//
+//	log := patient.New(os.Stderr)
+//	defer log.Close()
+package patient
+
+import (
+	"fmt"
+	"io"
+	"sync"
+	"time"
+)
+
+const (
+	maxLines = 1024        // that wait to be written
+	patience = time.Second // for the last lines, when nobody reads them
+)
+
+// Writer is a writer of lines that never makes who logs wait: a goroutine writes what it
+// can, and of what exceeds maxLines the number is told when there is room again.
+type Writer struct {
+	to    io.Writer
+	lines chan []byte
+	done  chan struct{}
+
+	mu      sync.Mutex // guards what follows, between those who log
+	dropped int
+	closed  bool
+}
+
+// New returns a Writer of lines to to.
+func New(to io.Writer) *Writer {
+	w := &Writer{to: to, lines: make(chan []byte, maxLines), done: make(chan struct{})}
+	go func() {
+		defer close(w.done)
+		for line := range w.lines {
+			_, _ = w.to.Write(line) // there is no other place to tell of it
+		}
+	}()
+	return w
+}
+
+// Write queues a copy of a line; it never fails.
+func (w *Writer) Write(line []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closed {
+		return len(line), nil
+	}
+	if w.dropped > 0 && len(w.lines) < maxLines-1 {
+		w.lines <- w.droppedLine()
+	}
+	select {
+	case w.lines <- append([]byte(nil), line...):
+	default:
+		w.dropped++
+	}
+	return len(line), nil
+}
+
+func (w *Writer) droppedLine() []byte {
+	line := fmt.Appendf(nil, "qmp-dbus-bridge: %d lines of this log were dropped\n", w.dropped)
+	w.dropped = 0
+	return line
+}
+
+// Close waits for what is queued, a second at most. The goroutine of a writer that hangs stays
+// behind; the process is about to end.
+func (w *Writer) Close() error {
+	w.mu.Lock()
+	if !w.closed {
+		w.closed = true
+		close(w.lines)
+	}
+	w.mu.Unlock()
+	select {
+	case <-w.done:
+	case <-time.After(patience):
+	}
+	return nil
+}
