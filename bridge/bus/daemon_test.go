@@ -246,3 +246,29 @@ func mustDo(t *testing.T, err error) {
 		t.Fatal(err)
 	}
 }
+
+// TestLogRate has the daemon say as many lines as are logged in a minute, and one more.
+func TestLogRate(t *testing.T) {
+	const logged = 60
+	for _, said := range []int{logged, logged + 1} {
+		impostor(t, fmt.Sprintf("echo address >&3; i=0; while [ $i -lt %d ]; do i=$((i+1)); echo line $i >&2; done; exit 0", said))
+		var log bytes.Buffer // written by one goroutine, which has ended when Done is closed
+		config := private(filepath.Join(rig.TempDir(t), "vm"))
+		config.Logger = slog.New(slog.NewTextHandler(&log, nil))
+		d, err := bus.Start(context.Background(), config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		<-d.Done()
+		if want := fmt.Sprintf("line %d", said); d.Err() == nil || !strings.HasSuffix(d.Err().Error(), want) {
+			t.Errorf("Err() = %v, want the last line, logged or not", d.Err())
+		}
+		mustDo(t, d.Close())
+		if got := strings.Count(log.String(), "dbus-daemon says"); got != logged {
+			t.Errorf("of %d lines %d were logged, want %d", said, got, logged)
+		}
+		if got := strings.Contains(log.String(), "dbus-daemon said more than is logged\" lines=1"); got != (said > logged) {
+			t.Errorf("of %d lines the log says that there were more: %v", said, got)
+		}
+	}
+}

@@ -62,13 +62,20 @@ func (l *lineLogger) flush() {
 // can make the daemon complain of them as fast as they like.
 func (l *lineLogger) admit(now time.Time) bool {
 	if now.Sub(l.minute) >= time.Minute {
-		if l.lines > maxLogRate {
-			l.logger.Warn("dbus-daemon said more than is logged", "lines", l.lines-maxLogRate)
-		}
-		l.minute, l.lines = now, 0
+		l.tellRest()
+		l.minute = now
 	}
 	l.lines++
 	return l.lines <= maxLogRate
+}
+
+// tellRest tells how many lines of the current minute were held back. It is called when the daemon has
+// ended, too.
+func (l *lineLogger) tellRest() {
+	if l.lines > maxLogRate {
+		l.logger.Warn("dbus-daemon said more than is logged", "lines", l.lines-maxLogRate)
+	}
+	l.lines = 0
 }
 
 // last is the last whole line so far.

@@ -65,7 +65,9 @@ func (p *process) start() error {
 		if err != nil {
 			return
 		}
-		p.err = p.ended(p.cmd.Wait())
+		err = p.cmd.Wait()
+		p.stderr.tellRest()
+		p.err = p.ended(err)
 		close(p.done)
 	}()
 	return <-started
