@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,7 +24,7 @@ import (
 // DefaultObjectPath is where the VM's object is unless Config says otherwise.
 const DefaultObjectPath = "/org/qemu/VM1"
 
-// Config is what a Bridge needs to know. Once and Limits may be left zero, and BusName and Audit by
+// Config is what a Bridge needs to know. Once, Limits and Patience may be left zero, and BusName and Audit by
 // who does not Join.
 type Config struct {
 	// Dial connects to QEMU's monitor with these options. It is called again after QEMU has
@@ -38,6 +39,18 @@ type Config struct {
 	Audit      *access.Audit
 	Log        *slog.Logger
 	Limits     Limits
+	Patience   Patience
+}
+
+// Patience is how long the bridge waits, at its start and when QEMU comes back, for others that may be silent. A
+// field that is zero stands for its default.
+type Patience struct {
+	Bus  time.Duration // for a bus to let us in: 5 s; one that works needs milliseconds
+	QEMU time.Duration // for a QEMU that greeted to tell what it is: 10 s; it needs some 40 ms
+}
+
+func (p Patience) withDefaults() Patience {
+	return Patience{Bus: cmp.Or(p.Bus, 5*time.Second), QEMU: cmp.Or(p.QEMU, 10*time.Second)}
 }
 
 // Bridge shows one QEMU on a bus.
@@ -71,6 +84,7 @@ type Bridge struct {
 // New makes a Bridge. Nothing happens before Connect.
 func New(config Config) *Bridge {
 	config.Limits = config.Limits.withDefaults()
+	config.Patience = config.Patience.withDefaults()
 	b := &Bridge{
 		config: config, log: config.Log, audit: config.Audit,
 		objects: objects{}, subscriptions: newSubscriptions(config.Limits.Subscriptions),
@@ -90,7 +104,7 @@ func New(config Config) *Bridge {
 // Join takes the bridge's seat on the bus at address, where policy rules: it owns the bus
 // name from then on.
 func (b *Bridge) Join(ctx context.Context, address string, policy *access.Authorizer) error {
-	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
+	ctx, cancel := context.WithTimeout(ctx, b.config.Patience.Bus)
 	defer cancel()
 	b.SetPolicy(policy)
 	driver, err := dialDriver(ctx, address)
@@ -114,9 +128,6 @@ func (b *Bridge) Join(ctx context.Context, address string, policy *access.Author
 	b.seat.Store(seat)
 	return seat.RequestName(ctx, b.config.BusName)
 }
-
-// joinTimeout bounds what a bus may take to let us in; one that works needs milliseconds.
-const joinTimeout = 5 * time.Second
 
 // dialDriver opens the connection for calls to the bus itself. It is one of its own, so
 // that a seat that is held up can't hold up the lookup it waits for, and takes no file

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"syscall"
-	"time"
 
 	"qmp-dbus-bridge/qmp"
 	"qmp-dbus-bridge/schema"
@@ -34,14 +33,10 @@ func (b *Bridge) dial(ctx context.Context) (*qmp.Conn, error) {
 	return b.config.Dial(ctx, qmp.Options{OnEvent: b.onEvent, Logger: b.log, MaxLine: b.config.Limits.Reply})
 }
 
-// adoptTimeout bounds what a QEMU may take to tell what it is: it greeted, so it works, and
-// needs some 40 ms.
-const adoptTimeout = 10 * time.Second
-
 // adopt makes monitor the connection that callers' commands go to, once it has told all that
 // the properties show.
 func (b *Bridge) adopt(ctx context.Context, monitor *qmp.Conn) error {
-	ctx, cancel := context.WithTimeout(ctx, adoptTimeout)
+	ctx, cancel := context.WithTimeout(ctx, b.config.Patience.QEMU)
 	defer cancel()
 	id, err := interview(ctx, monitor)
 	if err != nil {

@@ -54,6 +54,7 @@ type world struct {
 	once   bool
 	log    io.Writer // nil: none
 	limits bridge.Limits
+	wait   bridge.Patience
 }
 
 // newWorld prepares one with an audit in a file.
@@ -91,7 +92,7 @@ func (m *machine) dial(ctx context.Context, o qmp.Options) (*qmp.Conn, error) {
 func (w *world) connect() error {
 	w.bridge = bridge.New(bridge.Config{
 		Dial: w.qmp, Once: w.once, BusName: busName, ObjectPath: string(vmPath), Version: "1.2.3",
-		Audit: w.audit, Log: w.logger(), Limits: w.limits,
+		Audit: w.audit, Log: w.logger(), Limits: w.limits, Patience: w.wait,
 	})
 	w.tb.Cleanup(func() {
 		if err := w.bridge.Close(); err != nil {
