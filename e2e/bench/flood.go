@@ -12,11 +12,12 @@ import (
 )
 
 const (
-	floodClients = 4
-	floodDepth   = 256                    // calls that each of them keeps outstanding
-	aloneTime    = 100 * time.Millisecond // of the probe without a flood
-	floodTime    = 800 * time.Millisecond // with one; a probe takes some 50 ms then
-	floodStart   = 150 * time.Millisecond // until it is in full spate
+	fewClients, fewCalls   = 4, 256 // connections that flood, and calls that each keeps outstanding
+	manyClients, manyCalls = 64, 16 // as many calls from many connections
+
+	aloneTime  = 100 * time.Millisecond // of the probe without a flood
+	floodTime  = 800 * time.Millisecond // with one; a probe takes some 50 ms then
+	floodStart = 150 * time.Millisecond // until it is in full spate
 )
 
 // flood measures what one client's calls suffer from others that keep many outstanding, on the raw
@@ -24,7 +25,7 @@ const (
 type flood struct {
 	stage   *stage
 	probe   *bus
-	clients [floodClients]*bus
+	clients [manyClients]*bus
 	cases   []floodCase
 	grown   float64 // the most that the bridge's RSS grew in one flood, MiB
 	refused atomic.Int64
@@ -36,19 +37,13 @@ type floodCase struct {
 	server         *process
 	probe          *request
 	load           func() *request
+	clients, calls int // how many, and how many calls each keeps outstanding
 }
 
 func newFlood(s *stage) (f *flood, err error) {
-	echo := floodCase{
-		alone: &figure.Row{Name: "raw echo, before the flood"}, server: s.echo,
-		probe: rawCall(echoName), load: func() *request { return rawCall(echoName) },
-	}
-	echo.flooded = &figure.Row{Name: "raw echo, flooded", Base: echo.alone}
-	f = &flood{stage: s, cases: []floodCase{
-		echo,
-		floodBridge(s, "Get", statusGet, echo.flooded),
-		floodBridge(s, "Call", func() *request { return qmpCall("query-status") }, echo.flooded),
-	}}
+	f = &flood{stage: s}
+	f.cases = append(f.cases, floodsOf(s, "", fewClients, fewCalls)...)
+	f.cases = append(f.cases, floodsOf(s, fmt.Sprintf(" of %d connections", manyClients), manyClients, manyCalls)...)
 	if f.probe, err = dialBus(s.bus); err != nil {
 		return nil, err
 	}
@@ -60,12 +55,27 @@ func newFlood(s *stage) (f *flood, err error) {
 	return f, nil
 }
 
-func floodBridge(s *stage, of string, load func() *request, yardstick *figure.Row) floodCase {
-	alone := &figure.Row{Name: fmt.Sprintf("Get Status, before the flood of %s", of)}
-	return floodCase{alone: alone, server: s.bridge, probe: statusGet(), load: load, flooded: &figure.Row{
-		Name: fmt.Sprintf("Get Status, flooded with %s", of), Base: alone, Yardstick: yardstick,
-		Goals: []figure.Goal{{Of: figure.SlowDown, AtMost: 2}},
-	}}
+// floodsOf are the floods from so many connections: of the echo service, and of the bridge with two kinds of calls.
+func floodsOf(s *stage, by string, clients, calls int) []floodCase {
+	echo := floodCase{
+		alone: &figure.Row{Name: "raw echo, before the flood" + by}, server: s.echo,
+		probe: rawCall(echoName), load: func() *request { return rawCall(echoName) },
+		clients: clients, calls: calls,
+	}
+	echo.flooded = &figure.Row{Name: "raw echo, flooded" + by, Base: echo.alone}
+	ofBridge := func(of string, load func() *request) floodCase {
+		alone := &figure.Row{Name: fmt.Sprintf("Get Status, before the flood of %s", of) + by}
+		return floodCase{
+			alone: alone, server: s.bridge, probe: statusGet(), load: load, clients: clients, calls: calls,
+			flooded: &figure.Row{
+				Name: fmt.Sprintf("Get Status, flooded with %s", of) + by, Base: alone, Yardstick: echo.flooded,
+				Goals: []figure.Goal{{Of: figure.SlowDown, AtMost: 2}},
+			},
+		}
+	}
+	return []floodCase{
+		echo, ofBridge("Get", statusGet), ofBridge("Call", func() *request { return qmpCall("query-status") }),
+	}
 }
 
 func (f *flood) rows() (rows []*figure.Row) {
@@ -96,9 +106,9 @@ func (f *flood) run(c *floodCase) error {
 	}
 	var stop atomic.Bool
 	var all sync.WaitGroup
-	errs := make([]error, floodClients)
-	for i, b := range f.clients {
-		all.Go(func() { errs[i] = f.keepOutstanding(b, c.load(), &stop) })
+	errs := make([]error, c.clients)
+	for i, b := range f.clients[:c.clients] {
+		all.Go(func() { errs[i] = f.keepOutstanding(b, c, &stop) })
 	}
 	time.Sleep(floodStart)
 	flooded, err := f.probeFor(c.probe, floodTime)
@@ -125,11 +135,12 @@ func (f *flood) probeFor(r *request, d time.Duration) (figure.Sample, error) {
 }
 
 // keepOutstanding is one flooding client. Being refused for a limit is an answer too.
-func (f *flood) keepOutstanding(b *bus, r *request, stop *atomic.Bool) error {
+func (f *flood) keepOutstanding(b *bus, c *floodCase, stop *atomic.Bool) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
+	r := c.load()
 	for open := 0; open > 0 || !stop.Load(); open-- {
-		for ; open < floodDepth && !stop.Load(); open++ {
+		for ; open < c.calls && !stop.Load(); open++ {
 			if _, err := b.send(r); err != nil {
 				return err
 			}

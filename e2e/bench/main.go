@@ -16,9 +16,9 @@ import (
 	"qmp-dbus-bridge/e2e/bench/figure"
 )
 
-// threads is GOMAXPROCS here: above the number of our threads, so that it is the kernel that
+// threads is GOMAXPROCS here: above the number of our threads in a flood, so that it is the kernel that
 // shares out the cores, as between processes.
-const threads = 16
+const threads = 16 + manyClients
 
 type options struct {
 	bridge, qemu  string
