@@ -30,6 +30,7 @@ type Audit struct {
 	done    chan struct{}
 
 	mu     sync.Mutex // guards what follows; the queue is filled by all callers
+	log    *slog.Logger
 	queue  []Record
 	spare  []Record // the other buffer, empty
 	used   int      // places reserved, queued or being written
@@ -48,6 +49,7 @@ func OpenAudit(destination string) (*Audit, error) {
 	}
 	a := &Audit{
 		to:      to,
+		log:     slog.Default(),
 		wake:    make(chan struct{}, 1),
 		closing: make(chan struct{}),
 		done:    make(chan struct{}),
@@ -58,6 +60,13 @@ func OpenAudit(destination string) (*Audit, error) {
 		go a.run()
 	}
 	return a, nil
+}
+
+// SetLog has the log be told when the destination begins to fail and when it works again, instead of slog's default.
+func (a *Audit) SetLog(log *slog.Logger) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.log = log
 }
 
 // Reserve books room for one record. It is called before a command is executed and followed by exactly one
@@ -231,13 +240,13 @@ func (a *Audit) put(batch []Record) {
 // noteOutcome logs when the destination begins to fail and when it works again.
 func (a *Audit) noteOutcome(err error) {
 	a.mu.Lock()
-	before := a.failed
+	before, log := a.failed, a.log
 	a.failed = err
 	a.mu.Unlock()
 	switch {
 	case err != nil && before == nil:
-		slog.Error("audit records are kept back: the destination fails", "error", err)
+		log.Error("audit records are kept back: the destination fails", "error", err)
 	case err == nil && before != nil:
-		slog.Info("the audit's destination works again")
+		log.Info("the audit's destination works again")
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -225,6 +226,8 @@ func testFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	audit := openAudit(t, filepath.Join(link, "audit"))
+	var log bytes.Buffer // written by one goroutine, which has ended after Close
+	audit.SetLog(slog.New(slog.NewTextHandler(&log, nil)))
 	const count = 50
 	for i := range count {
 		if err := audit.Write(access.Record{Name: fmt.Sprintf(":1.%d", i)}); err != nil {
@@ -248,6 +251,9 @@ func testFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantEachOnce(t, auditedNames(t, filepath.Join(full, "audit"), filepath.Join(roomy, "audit")), count)
+	if text := log.String(); strings.Count(text, "no space left on device") != 1 || !strings.Contains(text, "works again") {
+		t.Errorf("the log:\n%s", text)
+	}
 }
 
 // TestTornLine opens a file that ends in the middle of a line.

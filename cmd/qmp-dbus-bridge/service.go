@@ -45,6 +45,7 @@ func newService(flags *sharedFlags, once bool, dial func(context.Context, qmp.Op
 	}
 	lines := patient.New(os.Stderr)
 	log := slog.New(slog.NewTextHandler(lines, nil))
+	audit.SetLog(log)
 	return &service{
 		flags: flags, lines: lines, log: log, audit: audit, policy: policy, hangup: hangup,
 		bridge: bridge.New(bridge.Config{
