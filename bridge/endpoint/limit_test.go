@@ -198,3 +198,31 @@ func heap() int {
 	runtime.ReadMemStats(&m)
 	return int(m.HeapAlloc)
 }
+
+// Limits that are set are kept: at each, and one past it.
+func TestSetLimits(t *testing.T) {
+	h := hold()
+	h.all = true
+	c, b := newConn(t)
+	c.SetLimits(endpoint.Limits{QueuedCalls: 3, CallFDs: 20, HeldFDs: 64})
+	serve(t, c, h)
+	for range 3 {
+		b.send(call(caller, "Echo"), nil)
+	}
+	b.wantError(b.send(call(caller, "Echo"), nil), limitsExceeded)
+	writers, readers := pipes(t, 21)
+	b.wantError(b.send(call(another, "Echo"), nil, writers...), limitsExceeded)
+	wantClosed(t, readers)
+	for i, n := range []int{20, 12, 20, 12} { // 32 of a sender, half of all
+		writers, _ := pipes(t, n)
+		b.send(call(sender(i/2), "Echo"), nil, writers...)
+	}
+	writers, readers = pipes(t, 1)
+	b.wantError(b.send(call(another, "Echo"), nil, writers...), limitsExceeded)
+	wantClosed(t, readers)
+	c.Forget(sender(0))
+	h.letAllGo()
+	writers, readers = pipes(t, 20)
+	b.wantReply(b.send(call(another, "Echo"), nil, writers...), "")
+	wantClosed(t, readers)
+}
