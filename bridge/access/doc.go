@@ -20,9 +20,10 @@
 // looks at them, and a policy that looks at what Cedar can't hold is an error, hence a denial.
 //
 // Audit writes one JSON line (or journal entry) per decision from a bounded queue. Room in it is
-// reserved before a command is executed: when there is none, the call has to be refused.
+// reserved before a command is executed: when there is none, the call has to be refused. The record is a
+// contract, docs/audit.md. Reopen goes on in another file when log rotation has moved the one that is open.
 //
-// Limits: 1024 callers known, 16 lookups on the bus at a time, 256 waiting for one lookup, 1 s a
+// Limits: 1024 callers known (Callers.SetLimit), 16 lookups on the bus at a time, 256 waiting for one lookup, 1 s a
 // lookup, 1024 groups and 4096 bytes of label a caller, 255 bytes a command or event name,
 // 1 MiB a policy file, 4096 audit records waiting; of arguments that a policy looks at 32 levels, 1024 values
 // and 64 KiB of names; 64 names of a caller on the bus, and 1024 who own some.
