@@ -61,6 +61,11 @@ type siege struct {
 
 // besiege runs a test on either bus.
 func besiege(t *testing.T, test func(t *testing.T, s *siege)) {
+	besiegeWith(t, func(testing.TB, string) []string { return nil }, test)
+}
+
+// besiegeWith is besiege with more flags for the bridge, whose files may be in dir.
+func besiegeWith(t *testing.T, flags func(t testing.TB, dir string) []string, test func(t *testing.T, s *siege)) {
 	rig.RequireRoot(t)
 	for name, bus := range ownBuses {
 		t.Run(name, func(t *testing.T) {
@@ -68,14 +73,15 @@ func besiege(t *testing.T, test func(t *testing.T, s *siege)) {
 			s := &siege{t: t, trace: dir + "/trace", audit: dir + "/audit"}
 			s.vm = rig.StartQEMU(t, rig.QEMU{Count: 2, Args: []string{
 				"-D", s.trace, "-trace", "handle_qmp_command", "-chardev", "ringbuf,id=ring,size=65536",
-				"-blockdev", "null-co,node-name=n0,size=1048576",
+				"-blockdev", "null-co,node-name=n0,size=1048576", "-blockdev", "null-co,node-name=n1,size=1048576",
+				"-device", "virtio-balloon-pci,id=balloon0", "-device", "virtio-rng-pci,id=other0",
 			}})
 			path, err := plainProgram()
 			if err != nil {
 				t.Fatal(err)
 			}
 			p := rig.Start(t, exec.Command(path, append(append(
-				[]string{"serve", "--qmp", s.vm.Monitors[0], "--audit", s.audit}, grants...), bus(t, s.vm)...)...))
+				[]string{"serve", "--qmp", s.vm.Monitors[0], "--audit", s.audit}, append(grants, flags(t, dir)...)...), bus(t, s.vm)...)...))
 			p.WaitOutput(t, "bus=")
 			s.bridge = &bridge{p, readyAddress(p.Output())}
 			s.witness = rig.Root.MustDial(t, s.address)

@@ -79,6 +79,11 @@ func (q *QEMU) Send(raw string) {
 	_ = q.socket.Send([]byte(raw), nil) // a client that is gone is no fault of the fake
 }
 
+// SendFDs is Send with file descriptors, which are closed then; no QEMU sends any.
+func (q *QEMU) SendFDs(raw string, fds ...int) {
+	_ = q.socket.Send([]byte(raw), fds)
+}
+
 // Hangup closes the connection as if QEMU had ended; what waits is lost. The handler
 // may call it.
 func (q *QEMU) Hangup() { q.socket.Close() }
