@@ -76,6 +76,7 @@ func TestAttackReload(t *testing.T) {
 }
 
 // writePolicy replaces a policy file whole.
+// writePolicy replaces a policy file as an editor does: a new file under the old name.
 func writePolicy(t testing.TB, file, text string) {
 	t.Helper()
 	if err := os.WriteFile(file+".new", []byte(text), 0o600); err != nil {

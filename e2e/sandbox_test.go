@@ -36,7 +36,7 @@ func testSandbox(t *testing.T, binary string, flags []string) {
 	if err := os.Mkdir(filepath.Dir(audit), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	writePolicy(t, policy, "query-status")
+	writePolicy(t, policy, viewing("query-status"))
 	vm := rig.StartQEMU(t, rig.QEMU{Dir: dir, Args: []string{"-name", "first"}})
 	args := append([]string{"serve", "--qmp", vm.Monitors[0], "--policy", policy, "--audit", audit}, flags...)
 	if len(flags) == 0 {
@@ -72,7 +72,7 @@ func testSandbox(t *testing.T, binary string, flags []string) {
 	if err := os.Rename(audit, audit+".1"); err != nil {
 		t.Fatal(err)
 	}
-	writePolicy(t, policy, "query-block")
+	writePolicy(t, policy, viewing("query-block"))
 	p.Signal(t, syscall.SIGHUP)
 	rig.Eventually(t, "the audit is reopened and the policy read", func() bool {
 		_, err := os.Stat(audit)
@@ -94,17 +94,9 @@ func testSandbox(t *testing.T, binary string, flags []string) {
 	}
 }
 
-// writePolicy writes a policy that lets uid 1 use a command, as an editor does: a new file under
-// the old name.
-func writePolicy(t *testing.T, path, command string) {
-	t.Helper()
-	text := fmt.Sprintf("permit (principal in User::\"1\", action == Action::%q, resource);\n", command)
-	if err := os.WriteFile(path+"~", []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Rename(path+"~", path); err != nil {
-		t.Fatal(err)
-	}
+// viewing is a policy that lets uid 1 use one command.
+func viewing(command string) string {
+	return fmt.Sprintf("permit (principal in User::\"1\", action == Action::%q, resource);\n", command)
 }
 
 // requireConfined looks at each thread of a process from outside.
