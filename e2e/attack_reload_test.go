@@ -75,7 +75,6 @@ func TestAttackReload(t *testing.T) {
 	})
 }
 
-// writePolicy replaces a policy file whole.
 // writePolicy replaces a policy file as an editor does: a new file under the old name.
 func writePolicy(t testing.TB, file, text string) {
 	t.Helper()
