@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// bootTimeout is how long a guest may take to be ready: some 3 s of a processor's time
-// under TCG, times six for a machine that does other things too.
+// bootTimeout is how long a guest may take to be ready. It needs 3 s of a processor under TCG, and
+// took up to 18 s where ten other programs wanted it.
 const bootTimeout = 3 * Timeout
 
 // guestMemory is the memory of a guest, MiB; it runs in half of it, the rest is for its balloon.
