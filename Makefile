@@ -31,10 +31,11 @@ demo: demo-deps build
 	./e2e/demo.sh
 
 # Everything: unit tests, then the built binary against real QEMU, dbus-daemon and dbus-broker. Some
-# tests want a Linux guest, one a second QEMU; where those can't be had the tests say so.
+# tests want a Linux guest, two other QEMUs; where those can't be had the tests say so.
 test: deps
 	go test -shuffle=on $(UNIT)
-	-./e2e/qemu10.sh
+	-./e2e/qemu.sh 10
+	-./e2e/qemu.sh 5.2
 	-./e2e/guest.sh
 	$(MAKE) e2e
 
@@ -44,7 +45,7 @@ e2e:
 # The same with the QEMU of bookworm-backports.
 e2e10: deps
 	-./e2e/guest.sh
-	qemu=$$(./e2e/qemu10.sh) && $(MAKE) e2e QEMU="$$qemu"
+	qemu=$$(./e2e/qemu.sh 10) && $(MAKE) e2e QEMU="$$qemu"
 
 check:
 	@test -z "$$(go tool gofumpt -l .)" || { echo 'not formatted (make fmt):'; go tool gofumpt -l .; exit 1; }

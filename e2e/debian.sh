@@ -1,4 +1,4 @@
-# What qemu10.sh and guest.sh share, read by them: an apt of their own, which leaves the system's
+# What qemu.sh and guest.sh share, read by them: an apt of their own, which leaves the system's
 # sources, lists and packages as they are, and the folder where they keep what they have made.
 
 fail() { echo "e2e/${0##*/}: $*" >&2; exit 1; }

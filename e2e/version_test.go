@@ -16,7 +16,7 @@ import (
 // take the place of those before, clients are told, and the old ones are gone.
 func TestAnotherVersion(t *testing.T) {
 	const debian = "qemu-system-x86_64"
-	newer := rig.QEMU10Program(t)
+	newer := rig.OtherQEMU(t, "10")
 	vm := rig.StartQEMU(t, rig.QEMU{Program: debian})
 	b := serveQEMU(t, vm)
 	conn := rig.Self().MustDial(t, b.address)
@@ -49,6 +49,37 @@ func TestAnotherVersion(t *testing.T) {
 	wantError(t, object.Call(qmpIf+".QueryAudiodevs", 0).Err, dbusError+"UnknownMethod")
 	if err := object.Call(qmpIf+".XQueryRdma", 0).Err; errorName(err) == dbusError+"UnknownMethod" {
 		t.Errorf("a command that only the older has: %v", err)
+	}
+}
+
+// TestOldestVersion has the oldest QEMU that is supported: everything that it has is there, also
+// what later ones have removed or give otherwise.
+func TestOldestVersion(t *testing.T) {
+	vm := rig.StartQEMU(t, rig.QEMU{Program: rig.OtherQEMU(t, "5.2")})
+	conn := rig.Self().MustDial(t, serveQEMU(t, vm).address)
+	if version := get[string](t, conn, "Version"); !strings.HasPrefix(version, "5.2.") {
+		t.Errorf("Version = %q, want 5.2", version)
+	}
+	wantTable(t, conn)
+	object := conn.Object(busName, qmpPath)
+	size := map[string]dbus.Variant{"size": dbus.MakeVariant(uint64(1 << 20))}
+	if err := object.Call(qmpIf+".ObjectAdd", 0, "memory-backend-ram", "mem0", size).Err; err != nil {
+		t.Errorf("a property that the schema does not list: %v", err)
+	}
+	var got dbus.Variant
+	if err := object.Call(qmpIf+".QomGet", 0, "/objects/mem0", "size").Store(&got); err != nil || got.Value() != int64(1<<20) {
+		t.Errorf("QomGet of the size = %v, %v", got, err)
+	}
+	var cpus []map[string]dbus.Variant
+	if err := object.Call(qmpIf+".QueryCpus", 0).Store(&cpus); err != nil || len(cpus) != 1 || cpus[0]["current"].Value() != true {
+		t.Errorf("QueryCpus() = %v, %v", cpus, err)
+	}
+	signals := watch(t, conn, dbus.WithMatchInterface(eventsIf))
+	if err := object.Call(qmpIf+".Stop", 0).Err; err != nil {
+		t.Error(err)
+	}
+	if s := next(t, signals); s.Name != eventsIf+".Stop" {
+		t.Errorf("after Stop the signal %s", s.Name)
 	}
 }
 

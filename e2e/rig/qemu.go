@@ -21,17 +21,17 @@ func QEMUProgram() string {
 	return "qemu-system-x86_64"
 }
 
-// QEMU10Program is the QEMU of bookworm-backports where e2e/qemu10.sh has unpacked it. The test
-// skips where it has not.
-func QEMU10Program(t testing.TB) string {
+// OtherQEMU is the QEMU "10" or "5.2" where e2e/qemu.sh has unpacked it. The test skips where
+// it has not.
+func OtherQEMU(t testing.TB, version string) string {
 	t.Helper()
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		t.Fatal(err)
 	}
-	program := filepath.Join(cache, "qmp-dbus-bridge/qemu10/bin/qemu-system-x86_64")
+	program := filepath.Join(cache, "qmp-dbus-bridge", "qemu"+version, "bin/qemu-system-x86_64")
 	if _, err := os.Stat(program); err != nil {
-		Lacking(t, "QEMU 10 is not there: run e2e/qemu10.sh ("+err.Error()+")")
+		Lacking(t, fmt.Sprintf("QEMU %s is not there: run e2e/qemu.sh %[1]s (%v)", version, err))
 	}
 	return program
 }
