@@ -165,7 +165,7 @@ func (s *siege) unharmed() {
 		s.t.Errorf("Status = %q after the attack, want running", status)
 	}
 	rig.Eventually(s.t, "descriptors are as before", func() bool { return len(rig.FDs(s.t, s.PID())) == s.fds })
-	if strings.Contains(s.Output(), "panic") {
+	if strings.Contains(s.Output(), "panic:") {
 		s.t.Errorf("the bridge said:\n%s", s.Output())
 	}
 }
