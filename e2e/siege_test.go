@@ -32,6 +32,9 @@ const (
 	// since Go's collector lets a heap double, and 8 MiB that the program itself
 	// has in memory when all of it is used.
 	peakMargin = 24 << 20
+	// maxLogLines is what the log may grow by in an attack: dbus-daemon's 60 lines a minute in two of
+	// them, which is all that callers can make it say, and some of the bridge's own.
+	maxLogLines = 2*60 + 20
 	// warmUps of Introspect, of some 200 KiB each, bring the heap to where the collector keeps it.
 	warmUps = 100
 )
@@ -158,7 +161,8 @@ func (s *siege) burden() int {
 	return rig.RSS(s.t, s.PID())
 }
 
-// unharmed checks that the bridge serves, and has the descriptors that it had.
+// unharmed checks that the bridge serves, has the descriptors that it had, and has not let itself be made to fill
+// the log.
 func (s *siege) unharmed() {
 	s.t.Helper()
 	if status := get[string](s.t, s.witness, "Status"); status != "running" {
@@ -167,6 +171,9 @@ func (s *siege) unharmed() {
 	rig.Eventually(s.t, "descriptors are as before", func() bool { return len(rig.FDs(s.t, s.PID())) == s.fds })
 	if strings.Contains(s.Output(), "panic:") {
 		s.t.Errorf("the bridge said:\n%s", s.Output())
+	}
+	if n := strings.Count(s.Output(), "\n"); n > maxLogLines {
+		s.t.Errorf("the bridge logged %d lines, %d are the most", n, maxLogLines)
 	}
 }
 
