@@ -48,8 +48,7 @@ func TestHostileQEMU(t *testing.T) {
 	p.WaitOutput(t, "bus=")
 	s := &siege{t: t, bridge: &bridge{p, readyAddress(p.Output())}}
 	s.witness = rig.Root.MustDial(t, s.address)
-	s.warmUp()
-	s.fds = len(rig.FDs(t, s.PID()))
+	s.weigh()
 	weak := viewer.MustDial(t, s.address)
 
 	event := `{"timestamp": {"seconds": 1, "microseconds": 1}, "event": "RESET", "data": {"x": "` + strings.Repeat("x", 500) + `"}}` + "\r\n"
