@@ -19,6 +19,11 @@
 // caller and an action is kept with the caller; a command's arguments are read only where a policy
 // looks at them, and a policy that looks at what Cedar can't hold is an error, hence a denial.
 //
+// New takes a policy file only if all of it makes sense: a word that means nothing (vocabulary.go) is an error with its
+// place, and so are relations that never hold (wording.go), policies of more than 8192 words, and more than 4096 policies.
+// Unreachable finds permits that can never take effect
+// (reach.go), which is for who writes policies, as are View, Where and Hash, and the examples.
+//
 // Audit writes one JSON line (or journal entry) per decision from a bounded queue. Room in it is
 // reserved before a command is executed: when there is none, the call has to be refused. The record is a
 // contract, docs/audit.md. Reopen goes on in another file when log rotation has moved the one that is open.

@@ -4,11 +4,13 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"errors"
+	"os"
 	"regexp"
 	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/cedar-policy/cedar-go"
 	"github.com/godbus/dbus/v5"
 
 	"qmp-dbus-bridge/bridge/access"
@@ -196,4 +198,40 @@ func checkLine(t *testing.T, record access.Record) {
 			t.Errorf("%q has %U", line, r)
 		}
 	}
+}
+
+// FuzzPolicyFile checks that a file is taken if Cedar takes it and its words are right, and that all that is said
+// about others has a place in them.
+func FuzzPolicyFile(f *testing.F) {
+	for _, seed := range []string{
+		access.BuiltinPolicy(), `permit (principal, action == Action::"stpo", resource);`, `@id("x")permit(principal in User::"1"`,
+		"permit (principal, action, resource) when { principal has selinux.type && context[\"label\"] like \"\\*\" };",
+		"/* é */ forbid (principal is Caller in Group::\"5\", action in [Action::\"\\u{73}top\",], resource);\n// end", "\x00", "\"\n", "\ufeff;",
+	} {
+		f.Add(seed)
+	}
+	path := policyFile(f, "")
+	f.Fuzz(func(t *testing.T, text string) {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		rules, err := newWithFiles(path)
+		if err == nil {
+			rules.Unreachable()
+			if _, err := cedar.NewPolicyListFromBytes(path, []byte(text)); err != nil {
+				t.Errorf("Cedar refuses %q: %v", text, err)
+			}
+			return
+		}
+		var problems access.Problems
+		if !errors.As(err, &problems) || len(problems) == 0 {
+			t.Fatalf("%q: %v is no list of problems", text, err)
+		}
+		lines := strings.Split(text, "\n")
+		for _, p := range problems {
+			if p.Line < 1 || p.Line > len(lines) || p.Column < 1 || p.Column > len([]rune(lines[p.Line-1]))+1 {
+				t.Errorf("%q: no such place: %v", text, p)
+			}
+		}
+	})
 }

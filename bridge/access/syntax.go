@@ -42,7 +42,7 @@ func (p place) problem(file, format string, values ...any) Problem {
 // the statements are the others.
 func parse(file, text string) (statements []statement, problems Problems) {
 	if at, bad := badCharacter(text); bad {
-		return nil, Problems{at.problem(file, "not UTF-8 text without NUL")}
+		return nil, Problems{at.problem(file, "not plain UTF-8: a NUL, a byte order mark, or bytes that are no character")}
 	}
 	all := tokenize(text, place{1, 1}, func(at place, what string) {
 		problems = append(problems, at.problem(file, "%s", what))

@@ -60,12 +60,15 @@ func (p place) plus(line, column int) place {
 	return place{p.line, p.column + column - 1}
 }
 
+// byteOrderMark may begin a file for text/scanner, but not for Cedar.
+const byteOrderMark = 0xFEFF
+
 // badCharacter finds what no policy may hold, even in a comment.
 func badCharacter(text string) (place, bool) {
 	at := place{1, 1}
 	for i, r := range text {
 		switch _, size := utf8.DecodeRuneInString(text[i:]); {
-		case r == 0 || r == utf8.RuneError && size == 1:
+		case r == 0, r == utf8.RuneError && size == 1, r == byteOrderMark && i == 0:
 			return at, true
 		case r == '\n':
 			at = place{at.line + 1, 1}

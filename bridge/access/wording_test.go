@@ -180,10 +180,11 @@ func TestSyntaxErrors(t *testing.T) {
 		"permit (principal, action, resource) when { \"é\" == 5 \n6 };":       "2:1: syntax: got 6, want }",
 		"permit (principal, action, resource) when { 9223372036854775808 };":  "1:45: syntax: 9223372036854775808: strconv.ParseInt: parsing \"9223372036854775808\": value out of range",
 		"permit (principal, action, resource) when { -9223372036854775809 };": "1:46: syntax: 9223372036854775809: strconv.ParseInt: parsing \"-9223372036854775809\": value out of range",
+		"\ufeffpermit (principal, action, resource);":                         "1:1: not plain UTF-8: ",
 		"/* open": "1:1: comment not terminated",
 		"permit (principal, action, resource) when { \"open\n\" };":               "1:45: literal not terminated",
-		"permit (principal,\x00 action, resource);":                               "1:19: not UTF-8 text without NUL",
-		"permit (principal, action, resource) when { \"\xff\" };":                 "1:46: not UTF-8 text without NUL",
+		"permit (principal,\x00 action, resource);":                               "1:19: not plain UTF-8: ",
+		"permit (principal, action, resource) when { \"\xff\" };":                 "1:46: not plain UTF-8: ",
 		"permit (principal, action, resource) when { \"\\q\" };":                  "1:45: syntax: invalid char escape",
 		"permit (principal, action, resource) when { \"a\" == \"\\u{110000}\" };": "1:52: syntax: \"\\u{110000}\": ",
 	} {
