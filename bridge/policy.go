@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"qmp-dbus-bridge/bridge/access"
+	"qmp-dbus-bridge/qmp"
+	"qmp-dbus-bridge/schema"
 )
 
 // SetPolicy makes policy the one that decides from now on. Calls that are being executed keep the one they
@@ -13,6 +15,23 @@ func (b *Bridge) SetPolicy(policy *access.Authorizer) {
 	b.policy.Store(policy)
 	b.reviewSubscriptions()
 	b.mirror.setPolicyHash(policy.Hash())
+}
+
+// Decide is what policy decides on a call of a command with arguments that are JSON text, as CallJson has it: on the
+// command, and, if that is allowed and a transaction, on its actions up to the first that is denied. The call is
+// allowed if all are. An error is what a caller who may do it would get instead: the arguments are none.
+func Decide(policy *access.Authorizer, caller *access.Caller, name, arguments string) ([]access.Decision, error) {
+	text, err := schema.Canonical(nil, []byte(arguments), name)
+	if err != nil {
+		return nil, err
+	}
+	command := qmp.Command{Name: name, Arguments: text}
+	decision := policy.Decide(caller, access.Command(name), text)
+	if !decision.Allowed() {
+		return []access.Decision{decision}, nil
+	}
+	wrapped, err := decideActions(policy, caller, command)
+	return append([]access.Decision{decision}, wrapped...), err
 }
 
 // reviewSubscriptions ends those that the policy does not allow. The lock is not held while it decides: the QMP reader

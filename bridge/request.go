@@ -132,7 +132,7 @@ func (r *request) decide() bool {
 	r.decided = r.command
 	r.decision = r.policy.Decide(r.caller, r.action, r.decided.Arguments)
 	if r.decision.Allowed() && r.malformed == nil {
-		r.malformed = r.decideActions()
+		r.wrapped, r.malformed = decideActions(r.policy, r.caller, r.decided)
 	}
 	if denied, found := r.denied(); found {
 		r.bridge.noteUnevaluated(denied)

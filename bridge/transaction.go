@@ -52,15 +52,15 @@ func actionsOf(command qmp.Command) ([]transactionAction, error) {
 	return actions, nil
 }
 
-// decideActions decides each action as the command that it is, up to the first that is denied.
-func (r *request) decideActions() error {
-	actions, err := actionsOf(r.decided)
+// decideActions decides each action of a command as the command that it is, up to the first that is denied.
+func decideActions(policy *access.Authorizer, caller *access.Caller, command qmp.Command) (wrapped []access.Decision, err error) {
+	actions, err := actionsOf(command)
 	for _, action := range actions {
-		decision := r.policy.Decide(r.caller, access.Command(*action.Type), action.Data)
-		r.wrapped = append(r.wrapped, decision)
+		decision := policy.Decide(caller, access.Command(*action.Type), action.Data)
+		wrapped = append(wrapped, decision)
 		if !decision.Allowed() {
 			break
 		}
 	}
-	return err
+	return wrapped, err
 }
