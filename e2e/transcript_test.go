@@ -58,18 +58,19 @@ func setUpProgram(env *testscript.Env) error {
 	return nil
 }
 
-// setUp starts a machine and a bridge for one transcript.
-func setUp(env *testscript.Env, args []string, bus func(testing.TB) []string) error {
+// setUp starts a machine and a bridge, which gets more flags, for one transcript.
+func setUp(env *testscript.Env, args []string, bus func(testing.TB) []string, more ...string) error {
 	t := env.T().(testing.TB)
 	vm := rig.StartQEMU(t, rig.QEMU{Count: 2, Args: append([]string{
 		"-name", "demo", "-uuid", "7c9e6679-7425-40de-944b-e07fc1f90ae7",
 	}, args...)})
 	audit := env.WorkDir + "/audit"
 	flags := append(bus(t), "--audit", audit, "--policy", policyFile(env), "--grant", "viewer=uid:1", "--grant", "operator=group:games")
-	b := serveQEMU(t, vm, flags...)
+	b := serveQEMU(t, vm, append(flags, more...)...)
 	env.Setenv("BUS", b.address)
 	env.Setenv("QMP", vm.Monitors[1])
 	env.Setenv("AUDIT", audit)
+	env.Setenv("PID", strconv.Itoa(b.PID()))
 	env.Setenv("DBUS_SESSION_BUS_ADDRESS", b.address)
 	if err := os.Chmod(env.WorkDir, 0o711); err != nil {
 		return err

@@ -5,15 +5,17 @@
 //	qmp-dbus-bridge serve --qmp PATH [flags]
 //	qmp-dbus-bridge run [flags] -- qemu-system-x86_64 ...
 //	qmp-dbus-bridge introspect --qmp PATH
-//	qmp-dbus-bridge policy show
+//	qmp-dbus-bridge policy show [EXAMPLE]
 //	qmp-dbus-bridge policy check [flags] FILE...
+//	qmp-dbus-bridge policy explain [flags] --uid N ACTION [JSON]
 //
 // serve attaches to a QEMU that runs already; when it ends, the bridge waits for it to come back.
 // run starts QEMU with its monitor on a socket pair, so that there is no socket in the file
 // system, and ends with QEMU's exit status.
 //
 // introspect prints what a QEMU would get on the bus. policy check tells what is wrong with policy files, a line each,
-// and ends with 1 if anything is.
+// and ends with 1 if anything is. policy explain tells what would be decided about a call, by which policy, and how the
+// policies see the caller; it ends with 0 whatever that is.
 //
 // SIGHUP makes serve and run read the policy files again, all or nothing, and open the audit's file again.
 //

@@ -8,11 +8,13 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
 
 	"qmp-dbus-bridge/bridge"
+	"qmp-dbus-bridge/bridge/access"
 	"qmp-dbus-bridge/bridge/bus"
 	"qmp-dbus-bridge/bridge/patient"
 )
@@ -48,6 +50,7 @@ func run(args []string) int {
 		kong.Vars{
 			"version": version(), "bus_name": bus.DefaultBusName, "object_path": bridge.DefaultObjectPath,
 			"limits": bridge.LimitNames(), "uid": strconv.Itoa(os.Geteuid()),
+			"examples": strings.Join(access.ExampleNames(), ", "),
 		},
 	)
 	if err != nil {

@@ -10,16 +10,26 @@ import (
 
 // policyCommand is `policy`: what an administrator wants to know about policies, without a QEMU or a bus.
 type policyCommand struct {
-	Show  policyShow  `cmd:"" help:"Print the built-in policy."`
-	Check policyCheck `cmd:"" help:"Find what is wrong with policy files."`
+	Show    policyShow    `cmd:"" help:"Print the built-in policy, or an example."`
+	Check   policyCheck   `cmd:"" help:"Find what is wrong with policy files."`
+	Explain policyExplain `cmd:"" help:"Print what would be decided about a call, and why."`
 }
 
 // policyShow is `policy show`.
-type policyShow struct{}
+type policyShow struct {
+	Example string `arg:"" optional:"" help:"Instead of the built-in policy, one of the examples: ${examples}."`
+}
 
-// Run prints the built-in policy.
+// Run prints a policy.
 func (c *policyShow) Run() error {
-	_, err := os.Stdout.WriteString(access.BuiltinPolicy())
+	text := access.BuiltinPolicy()
+	if c.Example != "" {
+		var err error
+		if text, err = access.ExamplePolicy(c.Example); err != nil {
+			return err
+		}
+	}
+	_, err := os.Stdout.WriteString(text)
 	return err
 }
 
