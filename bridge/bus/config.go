@@ -2,11 +2,12 @@ package bus
 
 import (
 	"fmt"
-	"io/fs"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/godbus/dbus/v5"
 )
@@ -15,8 +16,14 @@ import (
 // otherwise.
 const DefaultBusName = "org.qemu.VM1"
 
-// qemuName is QEMU's own name on the bus (-display dbus, dbus-vmstate).
-const qemuName = "org.qemu"
+// Names on the bus that are not the bridge's.
+const (
+	qemuName     = "org.qemu"          // QEMU's own (-display dbus)
+	helperPrefix = "org.qemu.Helper1"  // helpers own this and names below
+	vmstateName  = "org.qemu.VMState1" // helpers whose state migrates queue for it (dbus-vmstate)
+
+	vmstatePath = "/org/qemu/VMState1" // where they have their object
+)
 
 // Uids and gids that never name a subject: the overflow id stands for whoever
 // has no id in our user namespace, and -1 for "none" in every system call.
@@ -29,12 +36,6 @@ const (
 // (unix(7)).
 const maxSocketPath = 107
 
-// Modes of Config.Dir.
-const (
-	privateMode = 0o700 // for root and ourselves
-	sharedMode  = 0o711 // others may pass, but not look
-)
-
 // Config describes the private bus of one VM. The zero value lacks Dir.
 type Config struct {
 	// Dir is the absolute path of the bus's own directory; its socket is
@@ -45,14 +46,26 @@ type Config struct {
 	BusName string
 	// Bridge is the uid of the bridge.
 	Bridge uint32
-	// UIDs and GIDs are the granted subjects: they may connect and call the
-	// bridge. Root and Bridge always may.
-	UIDs, GIDs []uint32
+	// Callers may connect and call the bridge. Root and Bridge always may.
+	Callers Subjects
+	// Helpers are callers that may also own org.qemu.Helper1 and names below it,
+	// queue for org.qemu.VMState1, and be called by QEMU.
+	Helpers Subjects
+	// Displays are callers that may also use the display of a QEMU that is on the bus.
+	Displays Subjects
 	// QEMU is QEMU's own uid, nil if it isn't to be on the bus: it may own
 	// org.qemu, and may not call the bridge, not even through a granted group.
-	// It must not be in UIDs. Where it is 0 or Bridge, the same uid is a caller
-	// as well.
+	// It must not be granted anything itself. Where it is 0 or Bridge, the same
+	// uid is a caller as well.
 	QEMU *uint32
+	// User is the uid that dbus-daemon is to run as, nil for that of whoever starts it.
+	User *uint32
+	// Group is the group that Dir is open to, nil to open it as far as the
+	// subjects need: to nobody, or to all.
+	Group *uint32
+	// SELinux is the context that may own BusName, for buses that ask SELinux; empty
+	// leaves that to its policy.
+	SELinux string
 	// Logger gets what dbus-daemon writes to its standard error; nil discards it.
 	Logger *slog.Logger
 }
@@ -64,20 +77,20 @@ func (c Config) Render() ([]byte, error) {
 		return nil, err
 	}
 	var d document
-	d.open("org.qemu.vm", c.Address())
+	d.open("org.qemu.vm", c.Address(), c.User)
 	for _, l := range limits {
 		d.limit(l.name, l.value)
 	}
 	c.defaultPolicy(&d)
 	c.bridgePolicy(&d)
-	for _, uid := range c.callers() {
-		c.callerPolicy(&d, "user", uid)
+	c.callers().each(func(kind string, id uint32) { c.callerPolicy(&d, kind, id) })
+	c.Helpers.each(func(kind string, id uint32) { helperPolicy(&d, kind, id) })
+	if c.QEMU != nil {
+		c.Displays.each(func(kind string, id uint32) { displayPolicy(&d, kind, id) })
+		c.qemuPolicy(&d, *c.QEMU)
 	}
-	for _, gid := range unique(c.GIDs) {
-		c.callerPolicy(&d, "group", gid)
-	}
-	c.qemuPolicy(&d)
 	mandatoryPolicy(&d)
+	d.selinux(c.name(), c.SELinux)
 	return d.close(), nil
 }
 
@@ -95,29 +108,21 @@ func (c Config) name() string {
 	return c.BusName
 }
 
-// callers are the uids that may call the bridge, root and the bridge's own
-// among them, sorted.
-func (c Config) callers() []uint32 {
-	return unique(append([]uint32{0, c.Bridge}, c.UIDs...))
+// callers are all that may call the bridge, root and the bridge's own uid among them.
+func (c Config) callers() Subjects {
+	return Subjects{
+		UIDs: unique(slices.Concat([]uint32{0, c.Bridge}, c.Callers.UIDs, c.Helpers.UIDs, c.Displays.UIDs)),
+		GIDs: unique(slices.Concat(c.Callers.GIDs, c.Helpers.GIDs, c.Displays.GIDs)),
+	}
 }
 
-// connectors are the uids that may connect, sorted.
-func (c Config) connectors() []uint32 {
-	uids := c.callers()
+// connectors are all that may connect.
+func (c Config) connectors() Subjects {
+	s := c.callers()
 	if c.QEMU != nil {
-		uids = unique(append(uids, *c.QEMU))
+		s.UIDs = unique(append(s.UIDs, *c.QEMU))
 	}
-	return uids
-}
-
-// dirMode is the mode of Dir: others than root and ourselves must pass only if
-// they may connect.
-func (c Config) dirMode() fs.FileMode {
-	stranger := func(uid uint32) bool { return uid != 0 && int(uid) != os.Geteuid() }
-	if len(c.GIDs) > 0 || slices.ContainsFunc(c.connectors(), stranger) {
-		return sharedMode
-	}
-	return privateMode
+	return s
 }
 
 func (c Config) check() error {
@@ -127,31 +132,45 @@ func (c Config) check() error {
 	if len(c.socket()) > maxSocketPath {
 		return fmt.Errorf("bus socket %s: the path has %d bytes, a socket's at most %d", c.socket(), len(c.socket()), maxSocketPath)
 	}
-	if !validName(c.name()) || c.name() == qemuName {
+	if !validName(c.name()) || otherName(c.name()) {
 		return fmt.Errorf("%q can't be the bridge's bus name", c.name())
 	}
-	if c.QEMU != nil && slices.Contains(c.UIDs, *c.QEMU) {
+	if c.QEMU != nil && *c.QEMU != 0 && *c.QEMU != c.Bridge && c.granted(*c.QEMU) {
 		return fmt.Errorf("uid %d is QEMU's own and may not call the bridge: it can't be granted a role", *c.QEMU)
 	}
-	return checkIDs(c.connectors(), c.GIDs)
+	if strings.ContainsFunc(c.SELinux, unicode.IsControl) || !utf8.ValidString(c.SELinux) {
+		return fmt.Errorf("%q is no SELinux context; an example is system_u:system_r:qmp_bridge_t:s0", c.SELinux)
+	}
+	s := c.connectors()
+	if c.User != nil {
+		s.UIDs = append(s.UIDs, *c.User)
+	}
+	if c.Group != nil {
+		s.GIDs = append(s.GIDs, *c.Group)
+	}
+	return s.check()
 }
 
-func checkIDs(uids, gids []uint32) error {
-	for _, uid := range uids {
+// granted reports whether a uid is granted anything by number.
+func (c Config) granted(uid uint32) bool {
+	return slices.Contains(slices.Concat(c.Callers.UIDs, c.Helpers.UIDs, c.Displays.UIDs), uid)
+}
+
+// otherName reports whether a name is QEMU's or the helpers'.
+func otherName(name string) bool {
+	return name == qemuName || name == vmstateName || name == helperPrefix || strings.HasPrefix(name, helperPrefix+".")
+}
+
+func (s Subjects) check() error {
+	for _, uid := range s.UIDs {
 		if uid == overflowID || uid == noID {
 			return fmt.Errorf("uid %d stands for an unknown user and is never granted anything", uid)
 		}
 	}
-	for _, gid := range gids {
+	for _, gid := range s.GIDs {
 		if gid == overflowID || gid == noID {
 			return fmt.Errorf("gid %d stands for an unknown group and is never granted anything", gid)
 		}
 	}
 	return nil
-}
-
-func unique(ids []uint32) []uint32 {
-	ids = slices.Clone(ids)
-	slices.Sort(ids)
-	return slices.Compact(ids)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os/exec"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -42,15 +43,17 @@ func Start(ctx context.Context, c Config) (*Daemon, error) {
 	if err != nil {
 		return nil, err
 	}
-	dir, err := openDirectory(c.Dir, c.dirMode())
+	credential, err := c.credential()
+	if err != nil {
+		return nil, err
+	}
+	dir, err := openDirectory(c.Dir, c.access())
 	if err != nil {
 		return nil, fmt.Errorf("bus directory: %w", err)
 	}
 	c.Dir = dir.path
-	if c.dirMode() != privateMode && c.Logger != nil && dir.obstacle() != "" {
-		c.Logger.Warn("granted subjects can't reach the bus", "directory", dir.obstacle())
-	}
-	process, err := c.launch(ctx, dir, program)
+	c.warn(dir)
+	process, err := c.launch(ctx, dir, program, credential)
 	if err != nil {
 		return nil, errors.Join(err, dir.lock.Close())
 	}
@@ -73,7 +76,7 @@ func findProgram() (string, error) {
 
 // launch writes the configuration and starts the program on it. It leaves no files
 // behind when it fails, but does not unlock dir.
-func (c Config) launch(ctx context.Context, dir *directory, program string) (*process, error) {
+func (c Config) launch(ctx context.Context, dir *directory, program string, as *syscall.Credential) (*process, error) {
 	text, err := c.Render()
 	if err != nil {
 		return nil, err
@@ -85,7 +88,7 @@ func (c Config) launch(ctx context.Context, dir *directory, program string) (*pr
 	if err != nil {
 		return nil, err
 	}
-	p, err := spawn(ctx, program, path, c.Logger)
+	p, err := spawn(ctx, program, path, as, c.Logger)
 	if err != nil {
 		return nil, errors.Join(err, dir.removeFiles())
 	}

@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -15,29 +14,33 @@ import (
 const parentMode = 0o755
 
 // directory is the bus's own directory, locked for us while it is open. Only
-// its owner can make or rename anything in it, and nobody but root and
-// ourselves can replace it or a directory above it; so its path is safe to use.
+// its owner, the daemon's user, can make or rename anything in it, and nobody but
+// root and ourselves can replace it or a directory above it; so its path is safe to use.
 type directory struct {
-	path string   // without symbolic links
-	lock *os.File // the directory itself
-	made bool     // by us
+	path   string // without symbolic links
+	access access
+	lock   *os.File // the directory itself
+	made   bool     // by us
 }
 
-// openDirectory makes the directory at path with mode, or takes the one that
-// is there if it is ours, has no more permissions than mode and no other
+// openDirectory makes the directory at path as access says, or takes the one that
+// is there if it is ours, lets in nobody whom access doesn't and no other
 // bridge uses it.
-func openDirectory(path string, mode fs.FileMode) (*directory, error) {
+func openDirectory(path string, access access) (*directory, error) {
 	parent, err := trustedParent(filepath.Dir(path))
 	if err != nil {
 		return nil, err
 	}
-	d := &directory{path: filepath.Join(parent, filepath.Base(path))}
-	err = makeDirectory(d.path, mode)
+	d := &directory{path: filepath.Join(parent, filepath.Base(path)), access: access}
+	err = os.Mkdir(d.path, privateMode)
 	d.made = err == nil
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, err
 	}
-	if err := d.open(mode); err != nil {
+	if err := d.open(); err != nil {
+		if d.made {
+			err = errors.Join(err, os.Remove(d.path))
+		}
 		return nil, err
 	}
 	return d, nil
@@ -93,8 +96,8 @@ func makeDirectory(path string, mode fs.FileMode) error {
 	return os.Chmod(path, mode)
 }
 
-// open checks and locks the directory that is at the path now.
-func (d *directory) open(mode fs.FileMode) error {
+// open locks and checks the directory that is at the path now.
+func (d *directory) open() error {
 	f, err := os.OpenFile(d.path, unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
 		return fmt.Errorf("%s is not a directory (a symbolic link isn't taken for one)", d.path)
@@ -102,40 +105,34 @@ func (d *directory) open(mode fs.FileMode) error {
 	if err != nil {
 		return err
 	}
-	if err := checkOwn(f, mode); err != nil {
+	if err := d.adopt(f); err != nil {
 		f.Close()
 		return err
-	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		f.Close()
-		return fmt.Errorf("%s is in use by another bridge: choose another with --name or --bus-dir", d.path)
 	}
 	d.lock = f
 	return nil
 }
 
-// checkOwn refuses a directory of somebody else or with more permissions than
-// mode, and adds those that it lacks.
-func checkOwn(f *os.File, mode fs.FileMode) error {
+// adopt checks and locks the directory, and makes it what it is to be.
+func (d *directory) adopt(f *os.File) error {
 	info, err := f.Stat()
 	if err != nil {
 		return err
 	}
-	if uid := owner(info); uid != os.Geteuid() {
-		return fmt.Errorf("%s belongs to uid %d, not to us (uid %d)", f.Name(), uid, os.Geteuid())
+	if err := d.access.check(info); err != nil {
+		return fmt.Errorf("%s %w", d.path, err)
 	}
-	perm := info.Mode().Perm()
-	if perm&^mode != 0 {
-		return fmt.Errorf("%s has mode %04o, more than the %04o that the granted subjects need: remove it", f.Name(), perm, mode)
+	// Another bridge that ends removes the directory before it unlocks it: then
+	// what we have locked is not what is at the path.
+	if unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil || !d.isAtPath(info) {
+		return fmt.Errorf("%s is in use by another bridge: choose another with --name or --bus-dir", d.path)
 	}
-	if perm != mode {
-		return f.Chmod(mode)
-	}
-	return nil
+	return d.access.apply(f)
 }
 
-func owner(info fs.FileInfo) int {
-	return int(info.Sys().(*syscall.Stat_t).Uid)
+func (d *directory) isAtPath(info fs.FileInfo) bool {
+	now, err := os.Lstat(d.path)
+	return err == nil && os.SameFile(info, now)
 }
 
 // obstacle is the first directory above d that others may not pass, so that d's

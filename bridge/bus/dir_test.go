@@ -105,7 +105,7 @@ func TestUnreachable(t *testing.T) {
 	var log bytes.Buffer
 	start(t, func(string) bus.Config {
 		c := private(filepath.Join(above, "home", "vm"))
-		c.UIDs = []uint32{rig.Alice.UID}
+		c.Callers.UIDs = []uint32{rig.Alice.UID}
 		c.Logger = slog.New(slog.NewTextHandler(&log, nil))
 		return c
 	}).Close()

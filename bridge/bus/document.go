@@ -20,12 +20,15 @@ func (d *document) line(parts ...string) {
 	d.b = append(d.b, '\n')
 }
 
-func (d *document) open(kind, address string) {
+func (d *document) open(kind, address string, user *uint32) {
 	d.line(`<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"`)
 	d.line(` "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">`)
 	d.line("<!-- The private bus of one VM, made by qmp-dbus-bridge. -->")
 	d.line("<busconfig>")
 	d.line("  <type>", xmlEscape.Replace(kind), "</type>")
+	if user != nil {
+		d.line("  <user>", id(*user), "</user>")
+	}
 	d.line("  <listen>", xmlEscape.Replace(address), "</listen>")
 	d.line("  <auth>EXTERNAL</auth>")
 }
@@ -54,6 +57,16 @@ func (d *document) rule(verdict string, pairs []string) {
 		d.b = append(d.b, " "+pairs[i]+`="`+xmlEscape.Replace(pairs[i+1])+`"`...)
 	}
 	d.line("/>")
+}
+
+// selinux says which context may own a name. Buses without SELinux pass over it.
+func (d *document) selinux(name, context string) {
+	if context == "" {
+		return
+	}
+	d.line("  <selinux>")
+	d.line(`    <associate own="`, xmlEscape.Replace(name), `" context="`, xmlEscape.Replace(context), `"/>`)
+	d.line("  </selinux>")
 }
 
 func (d *document) close() []byte {

@@ -33,6 +33,7 @@ func (d *directory) clear() error {
 	return d.removeFiles()
 }
 
+// writeConfig writes the configuration, for the daemon's user alone.
 func (d *directory) writeConfig(text []byte) (path string, err error) {
 	path = filepath.Join(d.path, "bus.conf")
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
@@ -40,7 +41,7 @@ func (d *directory) writeConfig(text []byte) (path string, err error) {
 		return "", err
 	}
 	_, err = f.Write(text)
-	return path, errors.Join(err, f.Close())
+	return path, errors.Join(err, f.Chown(d.access.uid, -1), f.Close())
 }
 
 func (d *directory) removeFiles() error {

@@ -16,17 +16,22 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // The subjects of the tests: Alice is granted by her uid, Carol by her group,
-// QEMU is in a granted group too, Bob isn't granted anything.
+// QEMU is in a granted group and in that of a helper too, Bob isn't granted anything.
 var (
-	bridge = rig.Mail
-	qemu   = rig.News
+	bridge  = rig.Mail
+	qemu    = rig.News
+	helper  = rig.LP
+	another = rig.UUCP // helper, by its group
+	ui      = rig.Proxy
 )
 
 // shared is a bus with every kind of subject on it.
 func shared(dir string) bus.Config {
 	return bus.Config{
 		Dir: dir, Bridge: bridge.UID, QEMU: &qemu.UID,
-		UIDs: []uint32{rig.Alice.UID}, GIDs: []uint32{rig.Carol.GID, qemu.GID},
+		Callers:  bus.Subjects{UIDs: []uint32{rig.Alice.UID}, GIDs: []uint32{rig.Carol.GID, qemu.GID}},
+		Helpers:  bus.Subjects{UIDs: []uint32{helper.UID}, GIDs: []uint32{another.GID, qemu.GID}},
+		Displays: bus.Subjects{UIDs: []uint32{ui.UID}},
 	}
 }
 
@@ -63,12 +68,17 @@ func onEachBus(t *testing.T, test func(t *testing.T, address string)) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		// dbus-broker up to 37 can't let a group connect, whatever the rule says;
-		// what its members may do then is the same.
-		carol := `<allow user="5"/><allow group="60"/>`
-		config = bytes.Replace(config, []byte(`<allow group="60"/>`), []byte(carol), 1)
-		test(t, rig.StartBroker(t, string(config)).Address)
+		test(t, startBroker(t, config).Address)
 	})
+}
+
+// startBroker starts dbus-broker on a configuration. Up to 37 it can't let a group
+// connect, whatever the rule says; what its members may do then is the same.
+func startBroker(t *testing.T, config []byte) *rig.Bus {
+	t.Helper()
+	const deny, members = `<deny user="*"/>`, `<allow user="5"/><allow user="10"/>`
+	config = bytes.Replace(config, []byte(deny), []byte(deny+members), 1)
+	return rig.StartBroker(t, string(config))
 }
 
 const (

@@ -36,12 +36,7 @@ var signalInterfaces = []string{
 func (c Config) defaultPolicy(d *document) {
 	d.policy("context", "default", func() {
 		d.deny("user", "*")
-		for _, uid := range c.connectors() {
-			d.allow("user", id(uid))
-		}
-		for _, gid := range unique(c.GIDs) {
-			d.allow("group", id(gid))
-		}
+		c.connectors().each(func(kind string, n uint32) { d.allow(kind, id(n)) })
 		d.deny("own", "*")
 		d.deny("send_destination", "*")
 		d.deny("receive_sender", "*")
@@ -93,22 +88,66 @@ func (c Config) trustedRules(d *document) {
 	}
 }
 
-// qemuPolicy: QEMU has its own name. The denies of send and receive outweigh
-// what a granted group would allow it: rules for a user come after those for
-// groups. The deny of own is for dbus-broker, which takes own="org.qemu" for all names
-// below as well (own_prefix), up to 37 at least.
-func (c Config) qemuPolicy(d *document) {
-	if c.QEMU == nil {
-		return
-	}
-	d.policy("user", id(*c.QEMU), func() {
-		d.allow("own", qemuName)
+// helperPolicy: names of its own, and calls that come. Who may call it is
+// decided at the sender's side: only QEMU may, which has no name on the
+// connection of its dbus-vmstate object.
+func helperPolicy(d *document, kind string, subject uint32) {
+	d.policy(kind, id(subject), func() {
+		d.allow("own_prefix", helperPrefix)
+		d.allow("own", vmstateName)
 		d.driver(ownerMethods...)
 		d.allow("receive_type", "method_call")
-		if *c.QEMU != c.Bridge {
-			d.deny("own", c.name())
+	})
+}
+
+// displayInterfaces are what a client of QEMU's display calls. Chardev is not among
+// them: a character device named org.qemu.monitor.* is a raw QMP monitor, of which
+// neither policy nor audit would know.
+var displayInterfaces = []string{
+	"org.qemu.Display1.VM", "org.qemu.Display1.Console", "org.qemu.Display1.Keyboard",
+	"org.qemu.Display1.Mouse", "org.qemu.Display1.MultiTouch", "org.qemu.Display1.Audio",
+	"org.qemu.Display1.Clipboard", "org.freedesktop.DBus.Introspectable", "org.freedesktop.DBus.Peer",
+	"org.freedesktop.DBus.Properties", "org.freedesktop.DBus.ObjectManager",
+}
+
+// displaySignals are the interfaces of the signals that QEMU sends.
+var displaySignals = []string{"org.freedesktop.DBus.Properties", "org.freedesktop.DBus.ObjectManager"}
+
+func displayPolicy(d *document, kind string, subject uint32) {
+	d.policy(kind, id(subject), func() {
+		for _, name := range displayInterfaces {
+			d.allow("send_destination", qemuName, "send_interface", name, "send_type", "method_call")
 		}
-		if *c.QEMU != c.Bridge && *c.QEMU != 0 {
+		d.allow("receive_sender", qemuName, "receive_type", "signal")
+	})
+}
+
+// qemuPolicy: QEMU has its own name, and calls the object of helpers whose state
+// migrates; it finds them by the queue for the name. The rule goes by path
+// because dbus-broker doesn't count a queue's members as owners, and must not go
+// by send_destination_prefix, which dbus-broker 33 doesn't know.
+//
+// The denies come last. Those of send and receive outweigh what a granted group
+// would allow it: rules for a user come after those for groups. Those of own are
+// for that too, and for dbus-broker, which takes own="org.qemu" for all names
+// below as well (own_prefix), up to 37 at least.
+func (c Config) qemuPolicy(d *document, qemu uint32) {
+	d.policy("user", id(qemu), func() {
+		d.allow("own", qemuName)
+		d.driver(ownerMethods...)
+		d.driver("ListQueuedOwners")
+		d.allow("receive_type", "method_call")
+		d.allow("send_path", vmstatePath, "send_type", "method_call")
+		for _, name := range displaySignals {
+			d.allow("send_type", "signal", "send_interface", name)
+		}
+		d.deny("send_destination", driverName, "send_path", vmstatePath) // it takes calls at any path
+		if qemu != c.Bridge {
+			d.deny("own", c.name())
+			d.deny("own_prefix", helperPrefix)
+			d.deny("own", vmstateName)
+		}
+		if qemu != c.Bridge && qemu != 0 {
 			d.deny("send_destination", c.name())
 			d.deny("receive_sender", c.name(), "receive_type", "signal")
 		}

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"runtime"
 	"strconv"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -26,8 +27,8 @@ type process struct {
 	err    error         // how it ended; set before done is closed
 }
 
-// spawn starts dbus-daemon and waits until it listens.
-func spawn(ctx context.Context, program, config string, logger *slog.Logger) (*process, error) {
+// spawn starts dbus-daemon, with these credentials unless they are nil, and waits until it listens.
+func spawn(ctx context.Context, program, config string, as *syscall.Credential, logger *slog.Logger) (*process, error) {
 	r, w, err := os.Pipe()
 	if err != nil {
 		return nil, err
@@ -37,7 +38,7 @@ func spawn(ctx context.Context, program, config string, logger *slog.Logger) (*p
 	p := &process{cmd: cmd, stderr: newLineLogger(logger), done: make(chan struct{})}
 	cmd.Dir, cmd.Env, cmd.Stderr = "/", []string{}, p.stderr
 	// A group of its own, or Ctrl-C on a terminal would end it before us.
-	cmd.SysProcAttr = &unix.SysProcAttr{Pdeathsig: unix.SIGKILL, Setpgid: true}
+	cmd.SysProcAttr = &unix.SysProcAttr{Pdeathsig: unix.SIGKILL, Setpgid: true, Credential: as}
 	cmd.ExtraFiles, err = onlyFile(w)
 	if err == nil {
 		err = p.start()

@@ -21,8 +21,11 @@ var (
 	Alice = User{1, 1}  // daemon
 	Bob   = User{2, 2}  // bin
 	Carol = User{5, 60} // games, whose group is not its uid
+	LP    = User{7, 7}
 	Mail  = User{8, 8}
 	News  = User{9, 9}
+	UUCP  = User{10, 10}
+	Proxy = User{13, 13}
 )
 
 // Self is the user that the test runs as.
