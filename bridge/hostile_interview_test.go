@@ -20,6 +20,10 @@ func TestHostileInterview(t *testing.T) {
 		{"query-qmp-schema", `[{"meta-type": "command"}]`, "schema: "},
 		{"query-qmp-schema", `[{"meta-type": 1, "name": "a"}]`, "schema: "},
 		{"query-qmp-schema", nested(5000), "schema: "},
+		{"query-display-options", `[]`, "query-display-options: "},
+		{"query-display-options", `{"type": "dbus", "p2p": 1}`, "query-display-options: "},
+		{"query-display-options", `{"type": "dbus"}`, "qom-list: "}, // which returns {}
+		{"query-display-options", `{"type": "dbus", "p2p": true}`, ""},
 		{"query-status", `{"status": 5, "running": true}`, ""},
 		{"query-status", `[]`, ""},
 		{"query-status", `{}`, ""},

@@ -31,6 +31,7 @@ type machine struct {
 // own is what the bridge asks of its own accord; see interview and refresh.
 var own = map[string]bool{
 	"query-name": true, "query-uuid": true, "query-target": true, "query-qmp-schema": true, "query-status": true,
+	"query-display-options": true,
 }
 
 const (

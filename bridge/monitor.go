@@ -45,6 +45,9 @@ func (b *Bridge) adopt(ctx context.Context, monitor *qmp.Conn) error {
 	if err := b.learn(ctx, monitor, id.target); err != nil {
 		return fmt.Errorf("QEMU: %w", err)
 	}
+	if err := b.warnOfExposure(ctx, monitor); err != nil {
+		return fmt.Errorf("QEMU: %w", err)
+	}
 	shown := make(chan struct{})
 	b.mirror.connect(monitor, arrival{id, func() { b.reached.Store(monitor) }}, func() { close(shown) })
 	select {
@@ -176,7 +179,7 @@ func interview(ctx context.Context, monitor *qmp.Conn) (identity, error) {
 		command string
 		into    any
 	}{{"query-name", &name}, {"query-uuid", &uuid}, {"query-target", &target}} {
-		if err := query(ctx, monitor, q.command, q.into); err != nil {
+		if err := query(ctx, monitor, qmp.Command{Name: q.command}, q.into); err != nil {
 			return id, err
 		}
 	}
@@ -189,11 +192,11 @@ func interview(ctx context.Context, monitor *qmp.Conn) (identity, error) {
 	return id, err
 }
 
-// query executes a command without arguments. A QEMU that refuses it leaves into as it is:
+// query executes a command and reads its result. A QEMU that refuses it leaves into as it is:
 // qemu-storage-daemon has no commands about a VM, and before its machine is made
 // (--preconfig) a QEMU can't tell its target.
-func query(ctx context.Context, monitor *qmp.Conn, command string, into any) error {
-	result, err := monitor.Execute(ctx, qmp.Command{Name: command})
+func query(ctx context.Context, monitor *qmp.Conn, command qmp.Command, into any) error {
+	result, err := monitor.Execute(ctx, command)
 	var refused *qmp.Error
 	if errors.As(err, &refused) {
 		return nil
@@ -202,7 +205,7 @@ func query(ctx context.Context, monitor *qmp.Conn, command string, into any) err
 		err = json.Unmarshal(result, into)
 	}
 	if err != nil {
-		return fmt.Errorf("%s: %w", command, err)
+		return fmt.Errorf("%s: %w", command.Name, err)
 	}
 	return nil
 }

@@ -96,6 +96,17 @@ func (c *Conn) Version() Version { return c.greeting.version }
 // OOB tells whether out-of-band execution was negotiated.
 func (c *Conn) OOB() bool { return c.oob }
 
+// PeerUID is the uid of whoever made the other end, as the kernel noted it then: of a monitor
+// that QEMU listens at QEMU's own, unless somebody else made the socket and gave it to
+// QEMU. 65534 is a user of another user namespace.
+func (c *Conn) PeerUID() (uint32, error) {
+	cred, err := c.socket.PeerCredentials()
+	if err != nil {
+		return 0, err
+	}
+	return cred.Uid, nil
+}
+
 // InFlight tells how many commands QEMU has been sent and has not answered.
 func (c *Conn) InFlight() int {
 	c.mu.Lock()

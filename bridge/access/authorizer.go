@@ -15,6 +15,15 @@ type Config struct {
 	BridgeUID uint32   // the bridge's own uid: admin, and may own policy files
 	Grants    []Grant  // roles; uid 0 and BridgeUID are admin without one
 	Files     []string // policy files, added to the built-in policy
+	QEMU      *uint32  // QEMU's own uid, nil if unknown: denied all, unless it is 0 or BridgeUID
+}
+
+// qemu is QEMU's uid where it is one that can be told from those who may do all.
+func (c Config) qemu() *uint32 {
+	if c.QEMU == nil || *c.QEMU == 0 || *c.QEMU == c.BridgeUID {
+		return nil
+	}
+	return c.QEMU
 }
 
 // Authorizer decides who may do what. What it decides never changes, and it is safe for concurrent use; a new policy is a
@@ -23,6 +32,7 @@ type Authorizer struct {
 	resource  cedar.EntityUID
 	bridgeUID uint32
 	grants    []Grant
+	qemu      *uint32 // its callers are denied everything; nil for nobody
 	policies  policies
 	busNames  bool                         // a policy looks at them
 	classes   map[Class]cedar.EntityUIDSet // the parents of the actions of a class
@@ -35,6 +45,9 @@ func New(config Config) (*Authorizer, error) {
 	for _, grant := range config.Grants {
 		if err := grant.check(); err != nil {
 			return nil, fmt.Errorf("grant %v: %v", grant, err)
+		}
+		if qemu := config.qemu(); qemu != nil && !grant.Group && grant.ID == *qemu {
+			return nil, fmt.Errorf("grant %v: uid %d is QEMU's own and may not call the bridge", grant, grant.ID)
 		}
 	}
 	var digest digest
@@ -49,6 +62,7 @@ func New(config Config) (*Authorizer, error) {
 		resource:  cedar.NewEntityUID("VM", cedar.String(config.VM)),
 		bridgeUID: config.BridgeUID,
 		grants:    config.Grants,
+		qemu:      config.qemu(),
 		policies:  policies,
 		busNames:  slices.ContainsFunc(policies, func(one *policy) bool { return one.reads.busNames }),
 		classes:   make(map[Class]cedar.EntityUIDSet),
@@ -86,7 +100,7 @@ func (a *Authorizer) Policies() int { return len(a.policies) }
 // at a value that Cedar can't hold (null, a fraction, an integer beyond 64 bits with a sign) can't be evaluated,
 // and neither can it by asking whether that is there.
 func (a *Authorizer) Decide(caller *Caller, action Action, arguments []byte) Decision {
-	if refused, ok := refuse(caller, action); ok {
+	if refused, ok := a.refuse(caller, action); ok {
 		return refused
 	}
 	return a.principal(caller).ruling(action).decide(arguments)
@@ -95,7 +109,7 @@ func (a *Authorizer) Decide(caller *Caller, action Action, arguments []byte) Dec
 // MayAllow is false when Decide denies the action whatever the arguments are, as far as can be told from the policies
 // that do not look at them, and true otherwise.
 func (a *Authorizer) MayAllow(caller *Caller, action Action) bool {
-	if _, ok := refuse(caller, action); ok {
+	if _, ok := a.refuse(caller, action); ok {
 		return false
 	}
 	ruling := a.principal(caller).ruling(action)
@@ -103,10 +117,12 @@ func (a *Authorizer) MayAllow(caller *Caller, action Action) bool {
 }
 
 // refuse denies what no policy is asked about.
-func refuse(caller *Caller, action Action) (Decision, bool) {
+func (a *Authorizer) refuse(caller *Caller, action Action) (Decision, bool) {
 	switch {
 	case caller == nil || !caller.identified || !grantable(caller.UID):
 		return deny(action, noCaller), true
+	case a.qemu != nil && caller.UID == *a.qemu:
+		return deny(action, qemuItself), true
 	case !action.valid:
 		return deny(action, invalidAction), true
 	}

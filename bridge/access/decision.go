@@ -6,12 +6,13 @@ const (
 	noCaller      = "no-identity"    // it is not known who calls
 	invalidAction = "invalid-action" // such an action cannot be named in a policy
 	badArguments  = "bad-arguments"  // a policy looks at the arguments, which it can't be given
+	qemuItself    = "qemu-itself"    // QEMU's own uid calls
 	oddQOMPath    = "odd-qom-path"   // an object is not named by its absolute path
 	errorPrefix   = "error:"         // before the id of a policy that could not be evaluated
 )
 
 // reservedIDs are those that no policy may have.
-var reservedIDs = []string{defaultDeny, noCaller, invalidAction, badArguments, oddQOMPath}
+var reservedIDs = []string{defaultDeny, noCaller, invalidAction, badArguments, qemuItself, oddQOMPath}
 
 // Decision says whether an action may be done. It is made by Authorizer.Decide alone; the zero
 // Decision denies.
@@ -30,7 +31,7 @@ func (d Decision) Allowed() bool { return d.allowed }
 func (d Decision) Action() string { return d.action }
 
 // Policy is the id of the deciding policy, or "default-deny", "no-identity", "invalid-action",
-// "bad-arguments", "odd-qom-path", or "error:" and the id of the policy that could not be evaluated.
+// "bad-arguments", "qemu-itself", "odd-qom-path", or "error:" and the id of the policy that could not be evaluated.
 func (d Decision) Policy() string {
 	if d.policy == "" {
 		return defaultDeny

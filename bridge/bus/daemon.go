@@ -52,10 +52,13 @@ func Start(ctx context.Context, c Config) (*Daemon, error) {
 		return nil, fmt.Errorf("bus directory: %w", err)
 	}
 	c.Dir = dir.path
+	if err := c.reach(dir); err != nil {
+		return nil, fmt.Errorf("bus directory: %w", errors.Join(err, dir.leave()))
+	}
 	c.warn(dir)
 	process, err := c.launch(ctx, dir, program, credential)
 	if err != nil {
-		return nil, errors.Join(err, dir.lock.Close())
+		return nil, errors.Join(err, dir.leave())
 	}
 	return &Daemon{address: c.Address(), dir: dir, process: process, closed: make(chan struct{})}, nil
 }

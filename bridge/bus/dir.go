@@ -38,9 +38,6 @@ func openDirectory(path string, access access) (*directory, error) {
 		return nil, err
 	}
 	if err := d.open(); err != nil {
-		if d.made {
-			err = errors.Join(err, os.Remove(d.path))
-		}
 		return nil, err
 	}
 	return d, nil
@@ -127,7 +124,11 @@ func (d *directory) adopt(f *os.File) error {
 	if unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil || !d.isAtPath(info) {
 		return fmt.Errorf("%s is in use by another bridge: choose another with --name or --bus-dir", d.path)
 	}
-	return d.access.apply(f)
+	err = d.access.apply(f)
+	if err != nil && d.made {
+		err = errors.Join(err, os.Remove(d.path))
+	}
+	return err
 }
 
 func (d *directory) isAtPath(info fs.FileInfo) bool {

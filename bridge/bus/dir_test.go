@@ -3,54 +3,96 @@ package bus_test
 import (
 	"bytes"
 	"context"
+	"errors"
+	"io/fs"
 	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"qmp-dbus-bridge/bridge/bus"
 	"qmp-dbus-bridge/e2e/rig"
 )
 
+// doors are the ways in which a directory is open, by the mode that it has then.
+var doors = map[os.FileMode]func(dir string) bus.Config{
+	0o700: private,
+	0o711: shared,
+	0o750: grouped,
+}
+
+// grouped is a shared bus with a daemon of another user, for one group.
+func grouped(dir string) bus.Config {
+	c := shared(dir)
+	c.Bridge = rig.Root.UID
+	c.User, c.Group = &rig.UUCP.UID, &rig.Carol.GID
+	return c
+}
+
 // directories are what may be at DIR before Start: want is part of the error,
-// or empty if Start takes it. grant makes others pass.
+// or empty if Start takes it; door is the mode that it needs.
 var directories = []struct {
-	name  string
-	make  func(t *testing.T, dir string)
-	grant bool
-	want  string
+	name string
+	make func(t *testing.T, dir string)
+	door os.FileMode
+	want string
 }{
 	{"symbolic link", func(t *testing.T, dir string) {
-		mustDo(t, os.Mkdir(dir+"2", 0o700))
+		mkdir(t, dir+"2", 0o700)
 		mustDo(t, os.Symlink(dir+"2", dir))
-	}, false, "symbolic link"},
+	}, 0o700, "symbolic link"},
+	{"dangling link", func(t *testing.T, dir string) { mustDo(t, os.Symlink(dir+"2", dir)) }, 0o700, "symbolic link"},
 	{"file", func(t *testing.T, dir string) {
 		mustDo(t, os.WriteFile(dir, nil, 0o600))
-	}, false, "not a directory"},
-	{"wider", func(t *testing.T, dir string) { mkdir(t, dir, 0o701) }, false, "has mode 0701, more than the 0700"},
-	{"wider than shared", func(t *testing.T, dir string) { mkdir(t, dir, 0o715) }, true, "has mode 0715, more than the 0711"},
+	}, 0o700, "not a directory"},
+	{"wider", func(t *testing.T, dir string) { mkdir(t, dir, 0o701) }, 0o700, "has mode 0701, more than the 0700"},
+	{"wider than shared", func(t *testing.T, dir string) { mkdir(t, dir, 0o715) }, 0o711, "has mode 0715, more than the 0711"},
+	{"group may list", func(t *testing.T, dir string) { mkdir(t, dir, 0o750) }, 0o711, "has mode 0750, more than the 0711"},
+	{"others may pass", func(t *testing.T, dir string) { mkdir(t, dir, 0o711) }, 0o750, "has mode 0711, more than the 0750"},
+	{"group may write", func(t *testing.T, dir string) { mkdir(t, dir, 0o770) }, 0o750, "has mode 0770, more than the 0750"},
+	{"open to another group", func(t *testing.T, dir string) {
+		mkdir(t, dir, 0o750)
+		mustDo(t, os.Chown(dir, 0, int(rig.Bob.GID)))
+	}, 0o750, "is open to gid 2, and not to gid 60"},
 	{"somebody else's", func(t *testing.T, dir string) {
 		mkdir(t, dir, 0o700)
 		mustDo(t, os.Chown(dir, int(rig.Alice.UID), 0))
-	}, false, "belongs to uid 1"},
+	}, 0o700, "belongs to uid 1"},
+	{"neither ours nor the daemon's", func(t *testing.T, dir string) {
+		mkdir(t, dir, 0o700)
+		mustDo(t, os.Chown(dir, int(rig.Alice.UID), 0))
+	}, 0o750, "belongs to uid 1"},
 	{"below somebody else's", func(t *testing.T, dir string) {
 		mustDo(t, os.Chown(filepath.Dir(dir), int(rig.Alice.UID), 0))
-	}, false, "not a directory of root's or our own"},
+	}, 0o700, "not a directory of root's or our own"},
+	{"below the daemon's", func(t *testing.T, dir string) {
+		mustDo(t, os.Chown(filepath.Dir(dir), int(rig.UUCP.UID), 0))
+	}, 0o750, "not a directory of root's or our own"},
 	{"below what others may write", func(t *testing.T, dir string) {
 		mustDo(t, os.Chmod(filepath.Dir(dir), 0o777))
-	}, false, "can be written by others"},
+	}, 0o700, "can be written by others"},
 	{"below what the group may write", func(t *testing.T, dir string) {
 		mustDo(t, os.Chmod(filepath.Dir(dir), 0o775))
-	}, false, "can be written by others"},
+	}, 0o700, "can be written by others"},
 	{"something in the socket's place", func(t *testing.T, dir string) {
 		mkdir(t, dir, 0o700)
 		mustDo(t, os.Mkdir(filepath.Join(dir, "bus"), 0o700))
-	}, false, "in the way"},
+	}, 0o700, "in the way"},
+	{"a link in the socket's place", func(t *testing.T, dir string) {
+		mkdir(t, dir, 0o700)
+		mustDo(t, os.Symlink("/run/dbus/system_bus_socket", filepath.Join(dir, "bus")))
+	}, 0o750, "in the way"},
+	{"a link in the configuration's place", func(t *testing.T, dir string) { // which is removed, not followed
+		mkdir(t, dir, 0o700)
+		mustDo(t, os.Symlink("/dev/null", filepath.Join(dir, "bus.conf")))
+	}, 0o750, ""},
 	{"below what is sticky", func(t *testing.T, dir string) {
 		mustDo(t, os.Chmod(filepath.Dir(dir), 0o777|os.ModeSticky))
-	}, false, ""},
+	}, 0o700, ""},
 	{"stale", func(t *testing.T, dir string) {
 		mkdir(t, dir, 0o700)
 		mustDo(t, os.WriteFile(filepath.Join(dir, "bus.conf"), nil, 0o600))
@@ -58,9 +100,15 @@ var directories = []struct {
 		mustDo(t, err)
 		l.SetUnlinkOnClose(false)
 		mustDo(t, l.Close())
-	}, false, ""},
-	{"narrower", func(t *testing.T, dir string) { mkdir(t, dir, 0o700) }, true, ""},
-	{"missing", func(*testing.T, string) {}, true, ""},
+	}, 0o700, ""},
+	{"narrower", func(t *testing.T, dir string) { mkdir(t, dir, 0o700) }, 0o711, ""},
+	{"narrower than the group's", func(t *testing.T, dir string) { mkdir(t, dir, 0o700) }, 0o750, ""},
+	{"left by the daemon's user", func(t *testing.T, dir string) {
+		mkdir(t, dir, 0o750)
+		mustDo(t, os.Chown(dir, int(rig.UUCP.UID), int(rig.Carol.GID)))
+	}, 0o750, ""},
+	{"missing", func(*testing.T, string) {}, 0o711, ""},
+	{"missing for the group", func(*testing.T, string) {}, 0o750, ""},
 }
 
 func TestDirectory(t *testing.T) {
@@ -69,21 +117,110 @@ func TestDirectory(t *testing.T) {
 	for _, tt := range directories {
 		t.Run(strings.ReplaceAll(tt.name, " ", "-"), func(t *testing.T) {
 			dir := filepath.Join(rig.TempDir(t), "vm")
-			config, want := private(dir), os.FileMode(0o700)
-			if tt.grant {
-				config, want = shared(dir), 0o711
-			}
+			config := doors[tt.door](dir)
 			tt.make(t, dir)
 			if tt.want != "" {
 				startFails(t, config, tt.want)
 				return
 			}
 			d := start(t, func(string) bus.Config { return config })
-			if got := mode(t, dir); got != want {
-				t.Errorf("mode %04o, want %04o", got, want)
+			if got := mode(t, dir); got != tt.door {
+				t.Errorf("mode %04o, want %04o", got, tt.door)
 			}
 			rig.Root.MustDial(t, d.Address())
 		})
+	}
+}
+
+// TestDoors has those whom the directory lets pass meet the bus, and nobody else.
+func TestDoors(t *testing.T) {
+	rig.RequireRoot(t)
+	for _, tt := range []struct {
+		door    os.FileMode
+		user    rig.User
+		reaches bool
+	}{
+		{0o700, rig.Bob, false},
+		{0o700, rig.Alice, false},
+		{0o711, rig.Bob, true}, // and is refused by the bus
+		{0o711, rig.Alice, true},
+		{0o750, rig.Bob, false},
+		{0o750, rig.Alice, false}, // granted, and not in the group
+		{0o750, rig.Carol, true},
+		{0o750, rig.UUCP, true}, // the daemon's user owns it
+	} {
+		d := start(t, doors[tt.door])
+		_, err := tt.user.Dial(d.Address())
+		if reaches := !errors.Is(err, fs.ErrPermission); reaches != tt.reaches {
+			t.Errorf("mode %04o: uid %d reaches the socket: %v (%v), want %v", tt.door, tt.user.UID, reaches, err, tt.reaches)
+		}
+	}
+}
+
+// TestDaemonUser: dbus-daemon has the user's uid.
+func TestDaemonUser(t *testing.T) {
+	rig.RequireRoot(t)
+	d := start(t, func(dir string) bus.Config {
+		c := private(dir)
+		c.User = &rig.Carol.UID
+		return c
+	})
+	if uid := rig.UID(t, d.PID()); uid != rig.Carol.UID {
+		t.Errorf("dbus-daemon runs as uid %d, want %d", uid, rig.Carol.UID)
+	}
+	rig.Root.MustDial(t, d.Address())
+}
+
+func TestDaemonUserRefused(t *testing.T) {
+	rig.RequireRoot(t)
+	dir := filepath.Join(rig.TempDir(t), "closed", "vm")
+	mkdir(t, filepath.Dir(dir), 0o700)
+	unknown := uint32(4000000)
+	for _, tt := range []struct {
+		user *uint32
+		want string
+	}{
+		{&unknown, "the bus's user: user: unknown userid 4000000"},
+		{&rig.UUCP.UID, "uid 10 can't reach it: " + filepath.Dir(dir) + " is closed to others"},
+	} {
+		c := private(dir)
+		c.User = tt.user
+		startFails(t, c, tt.want)
+	}
+}
+
+// TestOneOfMany has several bridges make the same directory, use it and remove it at the same time: all
+// are told that it is in use, or have it alone.
+func TestOneOfMany(t *testing.T) {
+	rig.Require(t, "dbus-daemon")
+	dir := filepath.Join(rig.TempDir(t), "above", "vm")
+	var using atomic.Int32
+	var started atomic.Int32
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for range 8 {
+				d, err := bus.Start(context.Background(), private(dir))
+				if err != nil {
+					if !strings.Contains(err.Error(), "in use by another bridge") && !errors.Is(err, fs.ErrNotExist) {
+						t.Errorf("Start = %v", err)
+					}
+					continue
+				}
+				started.Add(1)
+				if n := using.Add(1); n != 1 {
+					t.Errorf("%d bridges use the directory", n)
+				}
+				using.Add(-1)
+				if err := d.Close(); err != nil {
+					t.Errorf("Close = %v", err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	if started.Load() == 0 {
+		t.Error("no bridge ever had it")
 	}
 }
 

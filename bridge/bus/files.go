@@ -54,12 +54,15 @@ func (d *directory) removeFiles() error {
 	return errors.Join(errs...)
 }
 
-// close removes our files, and the directory if we made it and nobody put
-// anything else there, and unlocks it.
+// close removes our files and leaves.
 func (d *directory) close() error {
-	err := d.removeFiles()
+	return errors.Join(d.removeFiles(), d.leave())
+}
+
+// leave removes the directory if we made it and nobody put anything there, and unlocks it.
+func (d *directory) leave() error {
 	if d.made {
 		_ = os.Remove(d.path) // fails where it isn't empty, and shall
 	}
-	return errors.Join(err, d.lock.Close())
+	return d.lock.Close()
 }

@@ -31,6 +31,14 @@ func (c Config) credential() (*syscall.Credential, error) {
 	return &syscall.Credential{Uid: *c.User, Gid: uint32(gid)}, nil
 }
 
+// reach refuses a directory that the daemon's user can't get at.
+func (c Config) reach(dir *directory) error {
+	if closed := dir.obstacle(); c.User != nil && *c.User != 0 && closed != "" {
+		return fmt.Errorf("uid %d can't reach it: %s is closed to others", *c.User, closed)
+	}
+	return nil
+}
+
 // warn logs which granted subjects can't reach the bus. It goes by the user database;
 // what counts are the groups that a process has.
 func (c Config) warn(dir *directory) {

@@ -220,8 +220,8 @@ func TestSignals(t *testing.T) {
 		emit(t, foreign, "", "org.qemu.VM1.Forged")
 		emit(t, foreign, alice.Names()[0], "org.qemu.VM1.Forged")
 		emit(t, alice, "", "com.example.Chat.Hello")
-		sync(t, foreign)
-		sync(t, alice)
+		flush(t, foreign)
+		flush(t, alice)
 		emit(t, service, "", "com.example.NotOurs.Event")
 		emit(t, service, "", "org.qemu.VM1.QMP.Events.Stop")
 		emit(t, service, alice.Names()[0], "org.qemu.VM1.QMP.Events.Secret")
@@ -231,7 +231,7 @@ func TestSignals(t *testing.T) {
 
 		expect(t, own, "Stop", "Secret", "PropertiesChanged", "InterfacesAdded", "Last")
 		expect(t, carols, "Stop", "PropertiesChanged", "InterfacesAdded", "Last")
-		sync(t, service)
+		flush(t, service)
 		select {
 		case s := <-qemus:
 			t.Errorf("QEMU got %s", s.Name)
@@ -269,8 +269,8 @@ func emit(t *testing.T, conn *dbus.Conn, destination, name string) {
 	}
 }
 
-// sync returns when the bus has dealt with all that conn has sent.
-func sync(t *testing.T, conn *dbus.Conn) {
+// flush returns when the bus has dealt with all that conn has sent.
+func flush(t *testing.T, conn *dbus.Conn) {
 	t.Helper()
 	if err := conn.BusObject().Call(driver+".Peer.Ping", 0).Err; err != nil {
 		t.Fatal(err)

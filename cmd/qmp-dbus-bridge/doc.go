@@ -4,6 +4,7 @@
 //
 //	qmp-dbus-bridge serve --qmp PATH [flags]
 //	qmp-dbus-bridge run [flags] -- qemu-system-x86_64 ...
+//	qmp-dbus-bridge bus-config [flags]
 //	qmp-dbus-bridge introspect --qmp PATH
 //	qmp-dbus-bridge policy show [EXAMPLE]
 //	qmp-dbus-bridge policy check [flags] FILE...
@@ -12,6 +13,9 @@
 // serve attaches to a QEMU that runs already; when it ends, the bridge waits for it to come back.
 // run starts QEMU with its monitor on a socket pair, so that there is no socket in the file
 // system, and ends with QEMU's exit status.
+//
+// bus-config prints the configuration that they would start a bus with, for a dbus-daemon or
+// dbus-broker that somebody else runs; then they are told of that by --bus.
 //
 // introspect prints what a QEMU would get on the bus. policy check tells what is wrong with policy files, a line each,
 // and ends with 1 if anything is. policy explain tells what would be decided about a call, by which policy, and how the

@@ -29,6 +29,7 @@ const (
 type commandLine struct {
 	Serve      serveCommand      `cmd:"" help:"Show a running QEMU on a D-Bus."`
 	Run        runCommand        `cmd:"" help:"Start QEMU and show it on a D-Bus until it ends."`
+	BusConfig  busConfigCommand  `cmd:"" help:"Print the configuration of a private bus, for a dbus-daemon or dbus-broker that is started otherwise."`
 	Introspect introspectCommand `cmd:"" help:"Print the D-Bus introspection data that a QEMU gets, without a bus."`
 	Policy     policyCommand     `cmd:"" help:"Show and check policies, and explain what they decide."`
 	Version    kong.VersionFlag  `help:"Print the version and exit."`

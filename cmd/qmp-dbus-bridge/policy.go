@@ -37,6 +37,7 @@ func (c *policyShow) Run() error {
 type policyFlags struct {
 	Grant     []string `placeholder:"ROLE=SUBJECT" sep:"none" help:"A role that the bridge gives to uid:N, gid:N, user:NAME or group:NAME. Repeatable."`
 	BridgeUID uint32   `name:"bridge-uid" placeholder:"N" default:"${uid}" help:"The uid that the bridge runs as. Default: ours, ${uid}."`
+	QEMUUID   *uint32  `name:"qemu-uid" placeholder:"N" help:"QEMU's own uid, which may not call the bridge."`
 	VM        string   `name:"vm" placeholder:"NAME" default:"vm" help:"The VM's name. Default: vm."`
 
 	grants []access.Grant // of Grant
@@ -50,7 +51,7 @@ func (f *policyFlags) AfterApply() (err error) {
 
 // authorizer reads the policy as a bridge with these flags would.
 func (f *policyFlags) authorizer(files []string) (*access.Authorizer, error) {
-	return access.New(access.Config{VM: f.VM, BridgeUID: f.BridgeUID, Grants: f.grants, Files: files})
+	return access.New(access.Config{VM: f.VM, BridgeUID: f.BridgeUID, Grants: f.grants, Files: files, QEMU: f.QEMUUID})
 }
 
 func parseGrants(texts []string) ([]access.Grant, error) {

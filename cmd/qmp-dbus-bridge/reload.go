@@ -58,7 +58,7 @@ func (s *service) reload() {
 }
 
 func (s *service) reloadPolicy() error {
-	policy, err := s.flags.authorizer()
+	policy, err := s.flags.authorizer(s.qemu.known())
 	if err != nil {
 		s.log.Error("the policy stays as it was", "error", oneLine(err))
 		return err

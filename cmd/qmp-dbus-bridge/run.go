@@ -82,7 +82,7 @@ func (c *runCommand) serve(ctx context.Context, s *service, vm *qemu) error {
 		}
 		return errors.Join(connectAdvice.to(err), s.close(), vm.kill())
 	}
-	if err := s.join(ctx); err != nil {
+	if err := c.join(ctx, s, vm); err != nil {
 		return errors.Join(err, c.shutDown(s, vm), s.close())
 	}
 	serving := make(chan error, 1)
@@ -97,6 +97,14 @@ func (c *runCommand) serve(ctx context.Context, s *service, vm *qemu) error {
 		}
 		return errors.Join(err, s.close(), vm.exit())
 	}
+}
+
+// join takes the bridge to a bus whose rules know QEMU's user.
+func (c *runCommand) join(ctx context.Context, s *service, vm *qemu) error {
+	if err := s.qemu.started(vm.command.Process.Pid); err != nil {
+		return err
+	}
+	return s.join(ctx)
 }
 
 // shutDown asks the guest to power down, then QEMU to quit, then ends it. A signal

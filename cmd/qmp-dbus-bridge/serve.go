@@ -36,8 +36,9 @@ func checkAddress(address string) error {
 func (c *serveCommand) Run(ctx context.Context) error {
 	address := qmp.Address(c.QMP)
 	_, inherited := address.FD()
+	var s *service
 	s, err := newService(&c.sharedFlags, inherited, func(ctx context.Context, o qmp.Options) (*qmp.Conn, error) {
-		return qmp.Dial(ctx, address, o)
+		return s.dial(ctx, address, o)
 	})
 	if err != nil {
 		return err

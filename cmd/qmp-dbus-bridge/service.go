@@ -20,10 +20,10 @@ import (
 // service is a bridge with all that it stands on.
 type service struct {
 	flags  *sharedFlags
+	qemu   owner
 	lines  *patient.Writer // under log
 	log    *slog.Logger
 	audit  *access.Audit
-	policy *access.Authorizer // the one that it began with
 	bridge *bridge.Bridge
 	daemon *bus.Daemon    // nil on an existing bus
 	settle *time.Timer    // nil before it is ready
@@ -35,8 +35,7 @@ type service struct {
 // not end the process.
 func newService(flags *sharedFlags, once bool, dial func(context.Context, qmp.Options) (*qmp.Conn, error)) (*service, error) {
 	hangup := catchHangup()
-	policy, err := flags.authorizer()
-	if err != nil {
+	if _, err := flags.authorizer(flags.givenQEMU); err != nil { // before there is a QEMU to end again
 		return nil, err
 	}
 	audit, err := access.OpenAudit(flags.Audit)
@@ -47,7 +46,8 @@ func newService(flags *sharedFlags, once bool, dial func(context.Context, qmp.Op
 	log := slog.New(slog.NewTextHandler(lines, nil))
 	audit.SetLog(log)
 	return &service{
-		flags: flags, lines: lines, log: log, audit: audit, policy: policy, hangup: hangup,
+		flags: flags, lines: lines, log: log, audit: audit, hangup: hangup,
+		qemu: owner{given: flags.givenQEMU != nil, uid: flags.givenQEMU},
 		bridge: bridge.New(bridge.Config{
 			Dial: dial, Once: once, BusName: flags.BusName, ObjectPath: flags.ObjectPath,
 			Version: version(), Audit: audit, Log: log, Limits: flags.limits,
@@ -55,20 +55,37 @@ func newService(flags *sharedFlags, once bool, dial func(context.Context, qmp.Op
 	}, nil
 }
 
+// dial connects to a QEMU that is of the same user each time.
+func (s *service) dial(ctx context.Context, address qmp.Address, o qmp.Options) (*qmp.Conn, error) {
+	monitor, err := qmp.Dial(ctx, address, o)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.qemu.met(monitor); err != nil {
+		return nil, errors.Join(err, monitor.Close())
+	}
+	return monitor, nil
+}
+
 // join takes the bridge, which is connected to QEMU, to a bus, and says that the service
 // is ready.
 func (s *service) join(ctx context.Context) error {
-	address, err := s.openBus(ctx, s.flags.vmName())
+	s.qemu.tell(s.log)
+	policy, err := s.flags.authorizer(s.qemu.known())
+	if err != nil {
+		return err
+	}
+	address, err := s.openBus(ctx)
 	if err != nil {
 		return err
 	}
 	if err := s.confine(address); err != nil {
 		return err
 	}
-	if err := s.bridge.Join(ctx, address, s.policy); err != nil {
+	if err := s.bridge.Join(ctx, address, policy); err != nil {
 		return joinAdvice.to(err)
 	}
-	s.log.Info("the policy is in force", "hash", s.policy.Hash())
+	s.log.Info("the policy is in force", "hash", policy.Hash())
 	return s.ready(address)
 }
 
@@ -84,15 +101,16 @@ func (s *service) run(ctx context.Context) error {
 }
 
 // openBus finds the bus to serve on, or starts one.
-func (s *service) openBus(ctx context.Context, vm string) (address string, err error) {
+func (s *service) openBus(ctx context.Context) (address string, err error) {
 	if s.flags.Bus != "" {
 		return existingBus(s.flags.Bus)
 	}
-	config, err := s.flags.privateBus(vm, s.log)
+	config, err := s.flags.privateBus(s.qemu.known())
 	if err != nil {
 		return "", err
 	}
 	s.busDir = config.Dir
+	config.Logger = s.log
 	if s.daemon, err = bus.Start(ctx, config); err != nil {
 		return "", err
 	}

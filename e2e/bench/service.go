@@ -70,7 +70,7 @@ func interview(path string) error {
 	if err != nil {
 		return err
 	}
-	for _, name := range []string{"query-name", "query-uuid", "query-target", "query-qmp-schema", "query-status"} {
+	for _, name := range []string{"query-name", "query-uuid", "query-target", "query-qmp-schema", "query-display-options", "query-status"} {
 		if err := m.call(fmt.Appendf(nil, `{"execute":%q}`, name)); err != nil {
 			return err
 		}

@@ -28,31 +28,26 @@ func FDs(t testing.TB, pid int) map[int]string {
 	return fds
 }
 
+// UID is the effective uid of a process.
+func UID(t testing.TB, pid int) uint32 {
+	t.Helper()
+	uid, err := strconv.ParseUint(strings.Fields(status(t, pid, "Uid"))[1], 10, 32)
+	if err != nil {
+		t.Fatalf("uid of process %d: %v", pid, err)
+	}
+	return uint32(uid)
+}
+
 // RSS is the resident memory of a process, bytes.
 func RSS(t testing.TB, pid int) int {
 	t.Helper()
-	return status(t, pid, "VmRSS:")
-}
-
-// status is a line of /proc/PID/status that is a size, in bytes.
-func status(t testing.TB, pid int, line string) int {
-	t.Helper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, rest, _ := strings.Cut(string(text), line)
-	kib, err := strconv.Atoi(strings.TrimSpace(strings.SplitN(rest, "kB", 2)[0]))
-	if err != nil {
-		t.Fatalf("%s of process %d: %v", line, pid, err)
-	}
-	return kib << 10
+	return size(t, pid, "VmRSS")
 }
 
 // Peak is the most resident memory that a process has had since ResetPeak, or its start, bytes.
 func Peak(t testing.TB, pid int) int {
 	t.Helper()
-	return status(t, pid, "VmHWM:")
+	return size(t, pid, "VmHWM")
 }
 
 // ResetPeak makes Peak begin anew.
@@ -62,6 +57,31 @@ func ResetPeak(t testing.TB, pid int) {
 	if err := os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", pid), []byte(peak), 0); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// size is a field of /proc/PID/status that is one, in bytes.
+func size(t testing.TB, pid int, field string) int {
+	t.Helper()
+	kib, err := strconv.Atoi(strings.TrimSuffix(status(t, pid, field), " kB"))
+	if err != nil {
+		t.Fatalf("%s of process %d: %v", field, pid, err)
+	}
+	return kib << 10
+}
+
+// status is the value of a field of /proc/PID/status.
+func status(t testing.TB, pid int, field string) string {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, found := strings.Cut(string(text), "\n"+field+":")
+	if !found {
+		t.Fatalf("/proc/%d/status has no %s", pid, field)
+	}
+	value, _, _ := strings.Cut(rest, "\n")
+	return strings.TrimSpace(value)
 }
 
 // Alive reports whether a process with this id exists and is not a zombie.

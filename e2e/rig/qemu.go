@@ -61,6 +61,8 @@ type QEMU struct {
 	// Awaited says that somebody else waits for the monitors, who would not get them
 	// if StartQEMU looked whether they answer.
 	Awaited bool
+	// User is whom it runs as, who must be able to write Dir; nil means the test's own.
+	User *User
 	// Args are further arguments, such as "-S" or "-name", "vm7".
 	Args []string
 
@@ -83,7 +85,13 @@ func StartQEMU(t testing.TB, vm QEMU) *QEMU {
 		vm.Monitors = append(vm.Monitors, path)
 		args = append(args, "-qmp", "unix:"+path+",server=on,wait=off")
 	}
-	vm.Process = Start(t, exec.Command(vm.Program, append(args, vm.Args...)...))
+	args = append(args, vm.Args...)
+	if vm.User != nil {
+		Require(t, "setpriv")
+		vm.Process = Start(t, vm.User.Command(vm.Program, args...))
+	} else {
+		vm.Process = Start(t, exec.Command(vm.Program, args...))
+	}
 	for _, path := range vm.Monitors {
 		if !vm.Awaited {
 			vm.waitMonitor(t, path)

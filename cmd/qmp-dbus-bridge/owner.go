@@ -1,0 +1,80 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"strconv"
+	"strings"
+
+	"qmp-dbus-bridge/qmp"
+)
+
+// unknownUID is what the kernel shows for a user of another user namespace. Nobody with
+// it is ever granted anything.
+const unknownUID = 65534
+
+// owner is QEMU's own user, who may not call the bridge. It is set before the bridge
+// joins a bus and never changes: the rules of the bus are made for it.
+type owner struct {
+	given bool // by --qemu-uid
+	uid   *uint32
+}
+
+// met takes the user of a monitor that was connected to, and refuses another than the first.
+func (o *owner) met(monitor *qmp.Conn) error {
+	if o.given {
+		return nil
+	}
+	uid, err := monitor.PeerUID()
+	switch {
+	case err != nil:
+		return fmt.Errorf("QEMU's user: %w", err)
+	case o.uid == nil:
+		o.uid = &uid
+	case *o.uid != uid:
+		return fmt.Errorf("QEMU's monitor is of uid %d now, and was of uid %d: restart the bridge, or say --qemu-uid", uid, *o.uid)
+	}
+	return nil
+}
+
+// started takes the user of a child that is QEMU by now.
+func (o *owner) started(pid int) error {
+	if o.given {
+		return nil
+	}
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return fmt.Errorf("QEMU's user: %w", err)
+	}
+	_, line, _ := strings.Cut(string(status), "\nUid:") // real, effective, saved, file system
+	fields := strings.Fields(line)
+	if len(fields) < 2 {
+		return fmt.Errorf("QEMU's user: /proc/%d/status has no Uid", pid)
+	}
+	effective, err := strconv.ParseUint(fields[1], 10, 32)
+	if err != nil {
+		return fmt.Errorf("QEMU's user: %w", err)
+	}
+	uid := uint32(effective)
+	o.uid = &uid
+	return nil
+}
+
+// known is the uid, or nil where it stands for nobody.
+func (o *owner) known() *uint32 {
+	if o.uid == nil || *o.uid == unknownUID {
+		return nil
+	}
+	return o.uid
+}
+
+// tell logs what can't be kept apart.
+func (o *owner) tell(log *slog.Logger) {
+	switch uid := o.known(); {
+	case uid == nil:
+		log.Warn("QEMU's user is unknown here, so it gets no name on the bus: say --qemu-uid")
+	case *uid == 0, int(*uid) == os.Geteuid():
+		log.Info("QEMU has the user of root or of the bridge, so it may call the bridge as they may", "uid", *uid)
+	}
+}
