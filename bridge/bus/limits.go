@@ -27,16 +27,25 @@ var limits = []struct {
 	// once, and a slot is free again when either side leaves.
 }
 
+// maxMemory bounds what dbus-daemon may have in memory, bytes (RLIMIT_DATA): its own limits are for
+// each connection, so that one user's 256 could each hold a half-sent message and a full queue. Room for
+// 200 clients that read QEMU's schema (0.7 MiB) at the same time, twice. At the limit dbus-daemon (1.14.10)
+// stops reading from whom it has no room for, and goes on serving the others. Measured while one user holds
+// 250 half-sent messages of the largest size: 7 MiB resident before, 1025 MiB at most without this
+// limit (8 GiB when the largest size was 32 MiB), 514 MiB with it.
+const maxMemory = 512 << 20
+
 const (
-	// maxMessage is the largest that the bridge sends (endpoint.MaxSent), bytes: dbus-daemon
-	// disconnects the sender of a larger one. It also bounds what a caller can
-	// have half sent.
-	maxMessage = 32 << 20
+	// maxMessage leaves room for the largest that the bridge sends (endpoint.MaxSent, 4 MiB), and for a
+	// call that is a little larger than it takes (endpoint.MaxMessage, 4 MiB), so that it is
+	// the bridge that answers, bytes: dbus-daemon disconnects the sender of a larger one. It also
+	// bounds what a caller can have half sent.
+	maxMessage = 4<<20 + 64<<10
 	// maxOutgoing is how much may wait for one reader that doesn't read, bytes,
 	// plus the message that goes over it; what comes then is dropped for that
-	// reader. 8 MiB hold some 20 000 events. dbus-broker multiplies it by
+	// reader. 4 MiB hold some 10 000 events. dbus-broker multiplies it by
 	// maxUserConnections to a quota of 32 bits.
-	maxOutgoing = 8 << 20
+	maxOutgoing = 4 << 20
 	// maxIncoming is how much of one sender may be in the daemon, bytes, what
 	// waits for slow readers included; past it the daemon stops reading
 	// from that sender. So that the slow readers of one uid can't stop the bridge, it is
@@ -49,12 +58,15 @@ const (
 	// be under way: as many as the bridge holds for all its callers.
 	maxQueuedFDs = 256
 	// maxConnections and maxUserConnections: a GUI, a monitoring agent and 200
-	// shell commands at once of each of four uids.
-	maxConnections     = 1024
+	// shell commands at once of each of two uids. With maxIncomplete they are fewer than the
+	// 1024 descriptors that a process may have where its limit can't be raised.
+	maxConnections     = 640
 	maxUserConnections = 256
 	// maxIncomplete connections may be authenticating, each for authTimeout
-	// at most (milliseconds).
-	maxIncomplete = 64
+	// at most (milliseconds). Who reaches the socket can hold them all, granted
+	// or not, and then dbus-daemon takes no connection; more of them or less time only change how often he
+	// has to connect. That door is closed by Config.Group.
+	maxIncomplete = 128
 	authTimeout   = 5000
 	// maxNames of one connection: its unique name and what the policy lets it own.
 	maxNames = 8

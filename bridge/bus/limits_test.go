@@ -1,11 +1,17 @@
 package bus_test
 
 import (
+	"bytes"
+	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/godbus/dbus/v5"
@@ -90,28 +96,108 @@ func TestRepliesAwaited(t *testing.T) {
 	}
 }
 
-// TestLargeReply: as large as the bridge sends, 32 MiB with the header.
-func TestLargeReply(t *testing.T) {
+// TestMessageSize: as large as the bridge sends, and calls a little larger than it takes, so that it
+// can answer; who sends more is disconnected.
+func TestMessageSize(t *testing.T) {
 	address := start(t, private).Address()
-	service := serve(t, rig.Self(), address, bus.DefaultBusName)
-	const size = 32<<20 - 256
-	large := large(strings.Repeat("x", size))
-	if err := service.Export(large, objectPath, "org.qemu.VM1.Large"); err != nil {
-		t.Fatal(err)
+	serve(t, rig.Self(), address, bus.DefaultBusName)
+	const most, header = 4<<20 + 64<<10, 256 // of most, header is left for what is not the text
+	for _, size := range []int{4 << 20, most - header} {
+		text := strings.Repeat("x", size)
+		var got string
+		err := rig.Self().MustDial(t, address).Object(bus.DefaultBusName, objectPath).Call(vmIface+".Echo", 0, text).Store(&got)
+		if err != nil || len(got) != size {
+			t.Errorf("a message of %d bytes: got %d, %v", size, len(got), err)
+		}
 	}
-	var got string
-	err := rig.Self().MustDial(t, address).Object(bus.DefaultBusName, objectPath).Call("org.qemu.VM1.Large.Get", 0).Store(&got)
-	if err != nil || len(got) != size {
-		t.Errorf("a reply of %d bytes: got %d, %v", size, len(got), err)
+	conn := rig.Self().MustDial(t, address)
+	if err := conn.Object(bus.DefaultBusName, objectPath).Call(vmIface+".Echo", 0, strings.Repeat("x", most)).Err; err == nil {
+		t.Errorf("a message of more than %d bytes is delivered", most)
+	}
+	rig.Eventually(t, "who sends more is disconnected", func() bool { return !conn.Connected() })
+}
+
+// TestMemoryIsBounded has one user hold as many half-sent messages as fill all memory that dbus-daemon
+// may have: it holds no more, others are served as before, and all is given back.
+func TestMemoryIsBounded(t *testing.T) {
+	const limit, slack = 512 << 20, 16 << 20 // slack is its code, stack and what it had
+	d := start(t, private)
+	serve(t, rig.Self(), d.Address(), bus.DefaultBusName)
+	before := rig.RSS(t, d.PID())
+	stop := halfSend(t, d.Address(), 160, 4<<20)
+	most := 0
+	rig.Eventually(t, "dbus-daemon's memory is full", func() bool {
+		most = max(most, rig.RSS(t, d.PID()))
+		return most > limit*7/8
+	})
+	client := rig.Self().MustDial(t, d.Address())
+	for range 100 {
+		if err := client.Object(bus.DefaultBusName, objectPath).Call(vmIface+".Echo", 0, "x").Err; err != nil {
+			t.Fatalf("a call while the memory is full: %v", err)
+		}
+	}
+	most = max(most, rig.RSS(t, d.PID()))
+	stop()
+	if most > limit+slack {
+		t.Errorf("dbus-daemon has %d MiB, want %d at most", most>>20, (limit+slack)>>20)
+	}
+	after := 0
+	rig.Eventually(t, "dbus-daemon gives its memory back", func() bool {
+		after = rig.RSS(t, d.PID())
+		return after < before+slack
+	})
+	t.Logf("%d MiB before, %d while half-sent messages fill it, %d after", before>>20, most>>20, after>>20)
+}
+
+// halfSend makes connections that each send half a call of the size, as far as the bus takes it.
+func halfSend(t *testing.T, address string, connections, size int) (stop func()) {
+	t.Helper()
+	var msg bytes.Buffer
+	call := &dbus.Message{
+		Type: dbus.TypeMethodCall,
+		Headers: map[dbus.HeaderField]dbus.Variant{
+			dbus.FieldPath: dbus.MakeVariant(objectPath), dbus.FieldMember: dbus.MakeVariant("Echo"),
+			dbus.FieldInterface: dbus.MakeVariant(vmIface), dbus.FieldDestination: dbus.MakeVariant(bus.DefaultBusName),
+			dbus.FieldSignature: dbus.MakeVariant(dbus.SignatureOf("")),
+		},
+		Body: []any{strings.Repeat("x", size-512)},
+	}
+	mustDo(t, call.EncodeTo(&msg, binary.LittleEndian))
+	binary.LittleEndian.PutUint32(msg.Bytes()[8:], 2) // its serial
+	var all sync.WaitGroup
+	var conns []net.Conn
+	for range connections {
+		conn := rawDial(t, address)
+		conns = append(conns, conn)
+		all.Go(func() { _, _ = conn.Write(msg.Bytes()[:msg.Len()-64]) }) // until the bus takes no more, or stop
+	}
+	return func() {
+		for _, conn := range conns {
+			conn.Close()
+		}
+		all.Wait()
 	}
 }
 
-type large string
+// rawDial connects and says Hello, and leaves the rest to the test.
+func rawDial(t *testing.T, address string) net.Conn {
+	t.Helper()
+	conn, err := net.Dial("unix", strings.TrimPrefix(address, "unix:path="))
+	mustDo(t, err)
+	hello := &dbus.Message{Type: dbus.TypeMethodCall, Headers: map[dbus.HeaderField]dbus.Variant{
+		dbus.FieldPath: dbus.MakeVariant(dbus.ObjectPath("/org/freedesktop/DBus")), dbus.FieldMember: dbus.MakeVariant("Hello"),
+		dbus.FieldInterface: dbus.MakeVariant(driver), dbus.FieldDestination: dbus.MakeVariant(driver),
+	}}
+	out := bytes.NewBufferString("\x00AUTH EXTERNAL " + hex.EncodeToString([]byte(strconv.Itoa(os.Geteuid()))) + "\r\nBEGIN\r\n")
+	start := out.Len()
+	mustDo(t, hello.EncodeTo(out, binary.LittleEndian))
+	binary.LittleEndian.PutUint32(out.Bytes()[start+8:], 1)
+	_, err = conn.Write(out.Bytes())
+	mustDo(t, err)
+	return conn
+}
 
-// Get returns the whole.
-func (l large) Get() (string, *dbus.Error) { return string(l), nil }
-
-// TestSlowReader: one that doesn't read loses what is over its 8 MiB, and nobody
+// TestSlowReader: one that doesn't read loses what is over its 4 MiB, and nobody
 // else loses anything or waits.
 func TestSlowReader(t *testing.T) {
 	rig.Require(t, "gdbus")

@@ -47,11 +47,22 @@ func spawn(ctx context.Context, program, config string, as *syscall.Credential, 
 	if err != nil {
 		return nil, err
 	}
+	p.bound(logger)
 	if err := p.ready(ctx, r); err != nil {
 		p.stop()
 		return nil, err
 	}
 	return p, nil
+}
+
+// bound bounds the daemon's memory, before there is anybody to fill it. A root that lacks
+// CAP_SYS_RESOURCE can't where the daemon has another user: then that is told.
+func (p *process) bound(logger *slog.Logger) {
+	limit := &unix.Rlimit{Cur: maxMemory, Max: maxMemory}
+	err := unix.Prlimit(p.pid(), unix.RLIMIT_DATA, limit, nil)
+	if err != nil && !errors.Is(err, unix.ESRCH) && logger != nil {
+		logger.Warn("the memory of dbus-daemon is not bounded", "error", err)
+	}
 }
 
 // start starts the process from a thread that lives as long: Pdeathsig is

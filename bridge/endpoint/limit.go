@@ -29,8 +29,9 @@ func (l *Limits) queuedFDs() int { return 4 * l.CallFDs }
 // The defaults of Limits, what follows from them, and what is the same for all.
 const (
 	// MaxSent is the largest message that we send, in bytes: dbus-daemon disconnects
-	// who sends one over its max_message_size, which is 32 MiB unless it is configured.
-	MaxSent = 32 << 20
+	// who sends one over its max_message_size, which is 32 MiB unless it is configured, and a little
+	// more than this on the private bus. It is six times QEMU's schema.
+	MaxSent = 4 << 20
 	// MaxMessage is the size of one call, header and body, in bytes. Larger ones
 	// are read past, not stored, and answered unless their header alone is larger.
 	MaxMessage = 4 << 20
