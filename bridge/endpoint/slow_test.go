@@ -137,7 +137,7 @@ func TestMaxSent(t *testing.T) {
 func TestStuckBus(t *testing.T) {
 	c, b := newConn(t)
 	most := strings.Repeat("x", endpoint.MaxSent-128)
-	calls := make(chan *endpoint.Call, 9) // 288 MiB, where 256 may wait
+	calls := make(chan *endpoint.Call, 65) // 260 MiB, where 256 may wait
 	ended := serve(t, c, handler(func(call *endpoint.Call) endpoint.Verdict {
 		calls <- call
 		return endpoint.Accepted
