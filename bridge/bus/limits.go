@@ -28,12 +28,14 @@ var limits = []struct {
 }
 
 // maxMemory bounds what dbus-daemon may have in memory, bytes (RLIMIT_DATA): its own limits are for
-// each connection, so that one user's 256 could each hold a half-sent message and a full queue. Room for
-// 200 clients that read QEMU's schema (0.7 MiB) at the same time, twice. At the limit dbus-daemon (1.14.10)
-// stops reading from whom it has no room for, and goes on serving the others. Measured while one user holds
-// 250 half-sent messages of the largest size: 7 MiB resident before, 1025 MiB at most without this
-// limit (8 GiB when the largest size was 32 MiB), 514 MiB with it.
-const maxMemory = 512 << 20
+// each connection. It is more than one user's 256 connections can hold by half-sent messages (4 MiB each),
+// by full queues (1 MiB) and by the replies that go over those (0.7 MiB, QEMU's schema): 1.5 GiB.
+// Several users can fill it together. Then dbus-daemon (1.14.10) stops reading from whom it
+// has no room for, ends new connections, and goes on when one of them goes.
+//
+// Measured while one user holds 250 half-sent messages of the largest size: from 5 MiB to 1018. When that
+// was 32 MiB and memory unbounded: 3.1 GiB after 20 s, of the 8 GiB to come.
+const maxMemory = 2 << 30
 
 const (
 	// maxMessage leaves room for the largest that the bridge sends (endpoint.MaxSent, 4 MiB), and for a
@@ -43,9 +45,9 @@ const (
 	maxMessage = 4<<20 + 64<<10
 	// maxOutgoing is how much may wait for one reader that doesn't read, bytes,
 	// plus the message that goes over it; what comes then is dropped for that
-	// reader. 4 MiB hold some 10 000 events. dbus-broker multiplies it by
+	// reader. 1 MiB holds some 4000 events. dbus-broker multiplies it by
 	// maxUserConnections to a quota of 32 bits.
-	maxOutgoing = 4 << 20
+	maxOutgoing = 1 << 20
 	// maxIncoming is how much of one sender may be in the daemon, bytes, what
 	// waits for slow readers included; past it the daemon stops reading
 	// from that sender. So that the slow readers of one uid can't stop the bridge, it is

@@ -1,18 +1,16 @@
 package bus_test
 
 import (
-	"bytes"
-	"encoding/binary"
-	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/godbus/dbus/v5"
 	"golang.org/x/sys/unix"
@@ -102,102 +100,98 @@ func TestMessageSize(t *testing.T) {
 	address := start(t, private).Address()
 	serve(t, rig.Self(), address, bus.DefaultBusName)
 	const most, header = 4<<20 + 64<<10, 256 // of most, header is left for what is not the text
-	for _, size := range []int{4 << 20, most - header} {
-		text := strings.Repeat("x", size)
-		var got string
-		err := rig.Self().MustDial(t, address).Object(bus.DefaultBusName, objectPath).Call(vmIface+".Echo", 0, text).Store(&got)
-		if err != nil || len(got) != size {
-			t.Errorf("a message of %d bytes: got %d, %v", size, len(got), err)
-		}
+	text := strings.Repeat("x", most-header)
+	var got string
+	err := rig.Self().MustDial(t, address).Object(bus.DefaultBusName, objectPath).Call(vmIface+".Echo", 0, text).Store(&got)
+	if err != nil || got != text {
+		t.Errorf("a message of %d bytes: got %d, %v", most, len(got), err)
 	}
 	conn := rig.Self().MustDial(t, address)
-	if err := conn.Object(bus.DefaultBusName, objectPath).Call(vmIface+".Echo", 0, strings.Repeat("x", most)).Err; err == nil {
+	if err := conn.Object(bus.DefaultBusName, objectPath).Call(vmIface+".Echo", 0, text+strings.Repeat("x", header)).Err; err == nil {
 		t.Errorf("a message of more than %d bytes is delivered", most)
 	}
 	rig.Eventually(t, "who sends more is disconnected", func() bool { return !conn.Connected() })
 }
 
-// TestMemoryIsBounded has one user hold as many half-sent messages as fill all memory that dbus-daemon
-// may have: it holds no more, others are served as before, and all is given back.
-func TestMemoryIsBounded(t *testing.T) {
-	const limit, slack = 512 << 20, 16 << 20 // slack is its code, stack and what it had
+// TestMemoryOfOneUser has one user hold as many half-sent messages of the largest size as he may have
+// connections: others are served as before, and all is given back.
+func TestMemoryOfOneUser(t *testing.T) {
+	const connections, size, slack = 250, 4 << 20, 32 << 20 // slack is what the connections themselves take
 	d := start(t, private)
 	serve(t, rig.Self(), d.Address(), bus.DefaultBusName)
 	before := rig.RSS(t, d.PID())
-	stop := halfSend(t, d.Address(), 160, 4<<20)
-	most := 0
-	rig.Eventually(t, "dbus-daemon's memory is full", func() bool {
-		most = max(most, rig.RSS(t, d.PID()))
-		return most > limit*7/8
-	})
 	client := rig.Self().MustDial(t, d.Address())
-	for range 100 {
-		if err := client.Object(bus.DefaultBusName, objectPath).Call(vmIface+".Echo", 0, "x").Err; err != nil {
-			t.Fatalf("a call while the memory is full: %v", err)
-		}
-	}
-	most = max(most, rig.RSS(t, d.PID()))
+	stop := halfSend(t, d.Address(), connections, size)
+	rig.Eventually(t, "dbus-daemon holds all of it", func() bool { return rig.RSS(t, d.PID()) > connections*size*9/10 })
+	served(t, client)
+	most := rig.RSS(t, d.PID())
 	stop()
-	if most > limit+slack {
-		t.Errorf("dbus-daemon has %d MiB, want %d at most", most>>20, (limit+slack)>>20)
+	if limit := before + connections*size + slack; most > limit {
+		t.Errorf("dbus-daemon has %d MiB, want %d at most", most>>20, limit>>20)
 	}
 	after := 0
 	rig.Eventually(t, "dbus-daemon gives its memory back", func() bool {
 		after = rig.RSS(t, d.PID())
 		return after < before+slack
 	})
-	t.Logf("%d MiB before, %d while half-sent messages fill it, %d after", before>>20, most>>20, after>>20)
+	t.Logf("%d MiB before, %d while it holds half-sent messages, %d after", before>>20, most>>20, after>>20)
 }
 
-// halfSend makes connections that each send half a call of the size, as far as the bus takes it.
+// TestMemoryIsBounded: dbus-daemon may have 2 GiB. What happens at such a limit is shown with a
+// smaller one: it takes no more, others are served, and all is given back.
+func TestMemoryIsBounded(t *testing.T) {
+	d := start(t, private)
+	var limit unix.Rlimit
+	mustDo(t, unix.Prlimit(d.PID(), unix.RLIMIT_DATA, nil, &limit))
+	if limit.Cur != 2<<30 || limit.Max != 2<<30 {
+		t.Errorf("dbus-daemon's memory is limited to %d, at most %d; want 2 GiB", limit.Cur, limit.Max)
+	}
+	const small, slack = 64 << 20, 16 << 20 // slack is what is not data
+	mustDo(t, unix.Prlimit(d.PID(), unix.RLIMIT_DATA, &unix.Rlimit{Cur: small, Max: small}, nil))
+	serve(t, rig.Self(), d.Address(), bus.DefaultBusName)
+	client := rig.Self().MustDial(t, d.Address()) // there may be no room for another later
+	stop := halfSend(t, d.Address(), 100, 4<<20)
+	rig.Eventually(t, "dbus-daemon's memory is full", func() bool { return rig.RSS(t, d.PID()) > small*3/4 })
+	served(t, client)
+	if got := rig.RSS(t, d.PID()); got > small+slack {
+		t.Errorf("dbus-daemon has %d MiB, want %d at most", got>>20, (small+slack)>>20)
+	}
+	stop()
+	rig.Eventually(t, "dbus-daemon gives its memory back", func() bool { return rig.RSS(t, d.PID()) < small/2 })
+}
+
+// served checks that small calls come through.
+func served(t *testing.T, client *dbus.Conn) {
+	t.Helper()
+	for range 100 {
+		if err := client.Object(bus.DefaultBusName, objectPath).Call(vmIface+".Echo", 0, "x").Err; err != nil {
+			t.Fatalf("a call meanwhile: %v", err)
+		}
+	}
+}
+
+// halfSend makes connections that each send most of a call of the size, as far as the bus takes it.
 func halfSend(t *testing.T, address string, connections, size int) (stop func()) {
 	t.Helper()
-	var msg bytes.Buffer
-	call := &dbus.Message{
-		Type: dbus.TypeMethodCall,
-		Headers: map[dbus.HeaderField]dbus.Variant{
-			dbus.FieldPath: dbus.MakeVariant(objectPath), dbus.FieldMember: dbus.MakeVariant("Echo"),
-			dbus.FieldInterface: dbus.MakeVariant(vmIface), dbus.FieldDestination: dbus.MakeVariant(bus.DefaultBusName),
-			dbus.FieldSignature: dbus.MakeVariant(dbus.SignatureOf("")),
-		},
-		Body: []any{strings.Repeat("x", size-512)},
-	}
-	mustDo(t, call.EncodeTo(&msg, binary.LittleEndian))
-	binary.LittleEndian.PutUint32(msg.Bytes()[8:], 2) // its serial
+	call := rig.CallMessage(bus.DefaultBusName, objectPath, vmIface, "Echo", strings.Repeat("x", size-512))
 	var all sync.WaitGroup
-	var conns []net.Conn
+	var raws []*rig.Raw
 	for range connections {
-		conn := rawDial(t, address)
-		conns = append(conns, conn)
-		all.Go(func() { _, _ = conn.Write(msg.Bytes()[:msg.Len()-64]) }) // until the bus takes no more, or stop
+		raws = append(raws, rig.DialRaw(t, rig.Self(), address))
+	}
+	for _, r := range raws {
+		message := r.Encode(t, call)
+		all.Go(func() { _, _ = r.Write(message[:len(message)-64]) }) // until the bus takes no more, or stop
 	}
 	return func() {
-		for _, conn := range conns {
-			conn.Close()
+		for _, r := range raws {
+			r.Close()
 		}
 		all.Wait()
 	}
 }
 
-// rawDial connects and says Hello, and leaves the rest to the test.
-func rawDial(t *testing.T, address string) net.Conn {
-	t.Helper()
-	conn, err := net.Dial("unix", strings.TrimPrefix(address, "unix:path="))
-	mustDo(t, err)
-	hello := &dbus.Message{Type: dbus.TypeMethodCall, Headers: map[dbus.HeaderField]dbus.Variant{
-		dbus.FieldPath: dbus.MakeVariant(dbus.ObjectPath("/org/freedesktop/DBus")), dbus.FieldMember: dbus.MakeVariant("Hello"),
-		dbus.FieldInterface: dbus.MakeVariant(driver), dbus.FieldDestination: dbus.MakeVariant(driver),
-	}}
-	out := bytes.NewBufferString("\x00AUTH EXTERNAL " + hex.EncodeToString([]byte(strconv.Itoa(os.Geteuid()))) + "\r\nBEGIN\r\n")
-	start := out.Len()
-	mustDo(t, hello.EncodeTo(out, binary.LittleEndian))
-	binary.LittleEndian.PutUint32(out.Bytes()[start+8:], 1)
-	_, err = conn.Write(out.Bytes())
-	mustDo(t, err)
-	return conn
-}
-
-// TestSlowReader: one that doesn't read loses what is over its 4 MiB, and nobody
+// TestSlowReader: one that doesn't read loses what is over its 1 MiB, and nobody
 // else loses anything or waits.
 func TestSlowReader(t *testing.T) {
 	rig.Require(t, "gdbus")
@@ -212,15 +206,18 @@ func TestSlowReader(t *testing.T) {
 	slow.Signal(t, unix.SIGSTOP)
 	defer slow.Signal(t, unix.SIGKILL)
 
-	blob := strings.Repeat("x", 256<<10)
-	for range 128 {
-		if err := service.Emit(objectPath, "org.qemu.VM1.Blob", blob); err != nil {
-			t.Fatal(err)
+	const blobs = 8 // at a time, 512 KiB
+	blob := strings.Repeat("x", 64<<10)
+	for range 64 {
+		for range blobs {
+			if err := service.Emit(objectPath, "org.qemu.VM1.Blob", blob); err != nil {
+				t.Fatal(err)
+			}
 		}
-	}
-	for blobs := 0; blobs < 128; {
-		if strings.HasSuffix(next(t, signals).Name, ".Blob") {
-			blobs++
+		for got := 0; got < blobs; {
+			if strings.HasSuffix(next(t, signals).Name, ".Blob") {
+				got++
+			}
 		}
 	}
 }
@@ -283,4 +280,41 @@ func count(t *testing.T, address string, n int) (int, error) {
 	err = rig.Self().MustDial(t, address).Object(bus.DefaultBusName, objectPath).
 		Call("org.qemu.VM1.Counter.Count", 0, fds...).Store(&got)
 	return int(got), err
+}
+
+// TestUnauthenticatedPlaces: as many as there are places for connections that don't say who they are, and nobody
+// else gets in; dbus-daemon makes room by disconnecting them after 5 s. One fewer, and others get in at
+// once.
+func TestUnauthenticatedPlaces(t *testing.T) {
+	t.Parallel()
+	const places = 128
+	d := start(t, private)
+	var silent []net.Conn
+	hold := func(n int) {
+		for range n {
+			conn, err := net.Dial("unix", strings.TrimPrefix(d.Address(), "unix:path="))
+			mustDo(t, err)
+			t.Cleanup(func() { conn.Close() })
+			silent = append(silent, conn)
+		}
+	}
+	gone := func() (n int) {
+		for _, conn := range silent {
+			mustDo(t, conn.SetReadDeadline(time.Now().Add(time.Millisecond)))
+			if _, err := conn.Read(make([]byte, 1)); errors.Is(err, io.EOF) {
+				n++
+			}
+		}
+		return n
+	}
+	hold(places - 1)
+	rig.Self().MustDial(t, d.Address())
+	if n := gone(); n != 0 {
+		t.Errorf("%d of %d silent connections were ended to let another in", n, places-1)
+	}
+	hold(1)
+	rig.Self().MustDial(t, d.Address())
+	if gone() == 0 {
+		t.Errorf("a connection was let in beside %d silent ones", places)
+	}
 }
