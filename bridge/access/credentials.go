@@ -2,6 +2,7 @@ package access
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 
 	"github.com/godbus/dbus/v5"
@@ -13,7 +14,7 @@ import (
 func ParseCredentials(name string, credentials map[string]dbus.Variant) (*Caller, error) {
 	uid, found, err := credential[uint32](credentials, "UnixUserID")
 	if err == nil && !found {
-		err = fmt.Errorf("no UnixUserID")
+		err = errors.New("no UnixUserID")
 	}
 	if err != nil {
 		return nil, noIdentity(name, err.Error())

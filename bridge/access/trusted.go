@@ -1,6 +1,7 @@
 package access
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"syscall"
@@ -31,7 +32,7 @@ func checkTrusted(file *os.File, owner uint32) error {
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	switch {
 	case !ok || !info.Mode().IsRegular():
-		return fmt.Errorf("not a regular file")
+		return errors.New("not a regular file")
 	case stat.Uid != 0 && stat.Uid != owner:
 		return fmt.Errorf("belongs to uid %d, neither to root nor to uid %d", stat.Uid, owner)
 	case info.Mode().Perm()&0o022 != 0:
