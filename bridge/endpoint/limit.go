@@ -20,13 +20,14 @@ func (l Limits) withDefaults() Limits {
 	}
 }
 
-// queuedBytes is what the waiting calls of one sender may take: two of the largest size.
+// queuedBytes is what the waiting calls of one sender may take: two of the largest size, or 256 of 32 KiB.
 func (l *Limits) queuedBytes() int { return 2 * (l.Message + CallCost) }
 
-// queuedFDs is how many descriptors the waiting calls of one sender may hold: those of four calls.
+// queuedFDs is how many descriptors the waiting calls of one sender may hold: those of four calls, so that it takes
+// several senders to fill HeldFDs.
 func (l *Limits) queuedFDs() int { return 4 * l.CallFDs }
 
-// The defaults of Limits, what follows from them, and what is the same for all.
+// The defaults of Limits, and what is the same for all.
 const (
 	// MaxSent is the largest message that we send, in bytes: dbus-daemon disconnects
 	// who sends one over its max_message_size, which is 32 MiB unless it is configured, and a little
@@ -44,13 +45,6 @@ const (
 	// CallCost is what a waiting call counts beside the size of its message, in bytes:
 	// about what the bookkeeping for it takes.
 	CallCost = 512
-	// MaxQueuedBytes is what the waiting calls of one sender may take, in bytes:
-	// two of the largest size, or 256 of 32 KiB. Limits.Message changes it.
-	MaxQueuedBytes = 2 * (MaxMessage + CallCost)
-	// MaxQueuedFDs is how many descriptors the waiting calls of one sender may hold:
-	// those of four calls, so that it takes several senders to fill MaxHeldFDs.
-	// Limits.CallFDs changes it.
-	MaxQueuedFDs = 4 * MaxCallFDs
 	// MaxSenders is how many senders may have calls waiting at one time.
 	MaxSenders = 1024
 	// MaxQueuedTotal is what the waiting calls of all senders may take, in bytes.

@@ -89,7 +89,8 @@ func TestMaxQueuedCalls(t *testing.T) {
 	}
 }
 
-func TestMaxQueuedBytes(t *testing.T) {
+// Two calls of the largest size may wait.
+func TestQueuedBytes(t *testing.T) {
 	c, b, h := holdAll(t)
 	largest := b.sized(textCall(caller, "Echo"), endpoint.MaxMessage)
 	first := b.send(textCall(caller, "Echo"), text(largest))
@@ -102,10 +103,11 @@ func TestMaxQueuedBytes(t *testing.T) {
 	b.wantReply(b.send(call(caller, "Echo"), nil), "")
 }
 
-func TestMaxQueuedFDs(t *testing.T) {
+// Four calls with as many descriptors as may be may wait.
+func TestQueuedFDs(t *testing.T) {
 	c, b, h := holdAll(t)
 	var last uint32
-	for range endpoint.MaxQueuedFDs / endpoint.MaxCallFDs {
+	for range 4 {
 		writers, _ := pipes(t, endpoint.MaxCallFDs)
 		last = b.send(call(caller, "Echo"), nil, writers...)
 	}
