@@ -27,6 +27,8 @@ type document struct {
 	order []int // see sorted
 }
 
+// documents saves allocating the index of each text. It is of the package, since documents are the same for every
+// [Table], each begins empty, and the collector takes those that nobody uses.
 var documents = sync.Pool{New: func() any { return new(document) }}
 
 // parseDocument returns text, indexed. The document must be released.

@@ -73,6 +73,8 @@ type argumentReader struct {
 	named   int // bytes of names
 }
 
+// argumentReaders saves making a decoder with its buffers for each call. It is of the package, since readers are
+// the same for every Authorizer, each begins anew, and the collector takes those that nobody uses.
 var argumentReaders = sync.Pool{New: func() any {
 	return &argumentReader{decoder: new(jsontext.Decoder)}
 }}

@@ -56,8 +56,8 @@ func NewCaller(name string, uid uint32, gids []uint32, pid uint32, label string)
 	}, nil
 }
 
-// SetNames says which well-known names the caller owns on the bus. Until then they are not known, and a policy that
-// looks at them can't be evaluated. Callers does so for those that it knows.
+// SetNames says which well-known names the caller owns on the bus, of one that no Callers has looked up: that is told
+// by the bus. Until then they are not known, and a policy that looks at them can't be evaluated.
 func (c *Caller) SetNames(names ...string) { c.names.Store(newBusNames(names)) }
 
 // grantable tells whether a uid or gid can stand for somebody.
