@@ -1,8 +1,3 @@
-// Package patient writes a log to somebody who may not read it: a reader of our standard error that
-// stops must not stop the bridge.
-//
-//	log := patient.New(os.Stderr)
-//	defer log.Close()
 package patient
 
 import (
