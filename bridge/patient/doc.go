@@ -7,11 +7,11 @@
 // # Limits
 //
 // 1024 lines wait at most. Of those that came when there was no room the number is told, in a line
-// of its own where they would have been. Close waits a second for the destination.
+// of its own before the next one, or at the end. Close waits a second for the destination.
 //
 // # Usage
 //
-//	log := patient.New(os.Stderr)
+//	log := patient.New(os.Stderr, "qmp-dbus-bridge")
 //	defer log.Close()
 //	slog.New(slog.NewTextHandler(log, nil)).Info("ready")
 package patient

@@ -23,12 +23,14 @@ func (r *reader) Write(p []byte) (int, error) {
 
 const maxLines = 1024
 
-// TestLimit has nobody read while so many lines come that all wait, and one more.
+// TestLimit has nobody read while so many lines come that all wait, and one more. How many were dropped is told before
+// the next line, or at the end.
 func TestLimit(t *testing.T) {
-	for over := range 3 {
+	for i := range 6 {
+		over, next := i/2, []string{"", "more\n"}[i%2]
 		synctest.Test(t, func(t *testing.T) {
 			r := &reader{let: make(chan struct{})}
-			w := patient.New(r)
+			w := patient.New(r, "bridge")
 			const writing = 1 // which the reader holds up
 			for i := range writing + maxLines + over {
 				if n, err := fmt.Fprintf(w, "line %d\n", i); n == 0 || err != nil {
@@ -38,18 +40,20 @@ func TestLimit(t *testing.T) {
 			}
 			close(r.let)
 			synctest.Wait()
-			fmt.Fprintln(w, "more")
+			if next != "" {
+				fmt.Fprint(w, next)
+			}
 			w.Close()
 			var want strings.Builder
 			for i := range writing + maxLines {
 				fmt.Fprintf(&want, "line %d\n", i)
 			}
 			if over > 0 {
-				fmt.Fprintf(&want, "qmp-dbus-bridge: %d lines of this log were dropped\n", over)
+				fmt.Fprintf(&want, "bridge: %d lines of this log were dropped\n", over)
 			}
-			want.WriteString("more\n")
+			want.WriteString(next)
 			if got := r.text.String(); got != want.String() {
-				t.Errorf("with %d past the limit, it ends with %q", over, got[max(0, len(got)-100):])
+				t.Errorf("with %d past the limit and then %q, it ends with %q", over, next, got[max(0, len(got)-100):])
 			}
 		})
 	}
@@ -63,7 +67,7 @@ func TestClose(t *testing.T) {
 			if reads {
 				close(r.let)
 			}
-			w := patient.New(r)
+			w := patient.New(r, "bridge")
 			fmt.Fprintln(w, "last words")
 			began := time.Now()
 			w.Close()

@@ -99,7 +99,7 @@ func parts(err error) []error {
 
 // report tells what is wrong in one line.
 func report(err error, status int) int {
-	log := patient.New(os.Stderr)
+	log := patient.New(os.Stderr, "qmp-dbus-bridge")
 	fmt.Fprintln(log, "qmp-dbus-bridge:", oneLine(err))
 	log.Close()
 	return status

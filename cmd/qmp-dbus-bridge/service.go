@@ -42,7 +42,7 @@ func newService(flags *sharedFlags, once bool, dial func(context.Context, qmp.Op
 	if err != nil {
 		return nil, fmt.Errorf("--audit: %w", err)
 	}
-	lines := patient.New(os.Stderr)
+	lines := patient.New(os.Stderr, "qmp-dbus-bridge")
 	log := slog.New(slog.NewTextHandler(lines, nil))
 	audit.SetLog(log)
 	return &service{
