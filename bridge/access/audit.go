@@ -13,7 +13,7 @@ const (
 	maxAuditBatch   = 256  // records handed to the destination at a time
 	flushAfter      = 10 * time.Millisecond
 	retryAfter      = time.Second // after the destination failed
-	closeTimeout    = time.Second // for the last records, when the destination does not take them
+	closeTimeout    = time.Second // for a write that hangs, to reopen the file or to end
 )
 
 // ErrAuditFull says that a decision can't be recorded now, because the destination fails or is slow. What is
@@ -28,6 +28,7 @@ type Audit struct {
 	wake    chan struct{}
 	closing chan struct{}
 	done    chan struct{}
+	ended   error // of closing the destination; set when done is closed
 
 	mu     sync.Mutex // guards what follows; the queue is filled by all callers
 	log    *slog.Logger
@@ -138,7 +139,7 @@ func (a *Audit) Lost() uint64 {
 // Reopen goes on in the file that is at the destination's path now: a program that rotates logs moves the old one
 // away first. The file is checked, and made, as by OpenAudit. When Reopen has returned, nothing more is written
 // to the old file; each record is in one of the two, once. After an error the old file is used as before.
-// Reopen waits for a write that is under way. It does nothing for other destinations.
+// Reopen waits a second at most for a write that is under way. It does nothing for other destinations.
 func (a *Audit) Reopen() error {
 	if a.to == nil {
 		return nil
@@ -147,6 +148,14 @@ func (a *Audit) Reopen() error {
 		return fmt.Errorf("audit: %w", err)
 	}
 	return nil
+}
+
+// File is the absolute path of the file that the records go to; empty if they go elsewhere.
+func (a *Audit) File() string {
+	if a.to == nil {
+		return ""
+	}
+	return a.to.filePath()
 }
 
 // Close writes what is queued and closes the destination. If the destination does not take the records within a
@@ -161,22 +170,28 @@ func (a *Audit) Close() error {
 	select {
 	case <-a.done:
 	case <-time.After(closeTimeout): // a write that hangs can't be ended, only left behind
-		return fmt.Errorf("audit: the destination does not take records")
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		return fmt.Errorf("audit: %d records lost: the destination does not take them", a.lost+uint64(a.used))
 	}
+	var err error
 	if lost := a.Lost(); lost > 0 {
-		return fmt.Errorf("audit: %d records lost", lost)
+		err = fmt.Errorf("audit: %d records lost", lost)
 	}
-	return nil
+	if a.ended != nil {
+		err = errors.Join(err, fmt.Errorf("audit: %w", a.ended))
+	}
+	return err
 }
 
 // run writes batches until Close.
 func (a *Audit) run() {
 	defer close(a.done)
-	defer a.to.close()
 	for a.waitForRecords() {
 		a.flush()
 	}
 	a.flush()
+	a.ended = a.to.close()
 }
 
 // waitForRecords returns a little after the first record came, so that a busy bridge writes batches. It is false

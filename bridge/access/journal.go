@@ -56,4 +56,6 @@ func (j *journald) send(record Record) error {
 
 func (j *journald) reopen() error { return nil }
 
+func (j *journald) filePath() string { return "" }
+
 func (j *journald) close() error { return nil }

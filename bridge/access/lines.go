@@ -6,7 +6,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"sync"
+	"slices"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -15,7 +16,9 @@ import (
 type lines struct {
 	path string // of a file that is ours; empty for standard error
 
-	mu     sync.Mutex // held for a whole write, so that reopen never takes the file from under one
+	// busy has one place, which guards what follows. It is held for a whole write, so that reopen never takes the
+	// file from under one. No mutex, since a write may hang and reopen must not hang with it.
+	busy   chan struct{}
 	file   *os.File
 	closed bool
 	buffer []byte // not written yet; begins with a whole line
@@ -31,11 +34,15 @@ func openLines(path string) (*lines, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &lines{path: path, file: file}
+	l := newLines(path, file)
 	if err := l.endLine(); err != nil {
 		return nil, errors.Join(err, file.Close())
 	}
 	return l, nil
+}
+
+func newLines(path string, file *os.File) *lines {
+	return &lines{path: path, busy: make(chan struct{}, 1), file: file}
 }
 
 func openAuditFile(path string, access int) (*os.File, error) {
@@ -60,8 +67,8 @@ func (l *lines) endLine() error {
 }
 
 func (l *lines) put(records []Record) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	l.busy <- struct{}{}
+	defer l.release()
 	for _, record := range records {
 		l.buffer = record.AppendJSON(l.buffer)
 	}
@@ -73,37 +80,55 @@ func (l *lines) put(records []Record) error {
 	return err
 }
 
+func (l *lines) release() { <-l.busy }
+
 // reopen goes on in the file that is at the path now. A line that the old one has a part of is
 // written to it whole.
 func (l *lines) reopen() error {
 	if l.path == "" {
 		return nil
 	}
-	file, err := openAuditFile(l.path, unix.O_WRONLY)
+	file, err := openAuditFile(l.path, unix.O_WRONLY) // the sandbox lets nothing be read there
 	if err != nil {
-		return fmt.Errorf("%w; going on in the file that is open", err)
+		return fmt.Errorf("%w; %s", err, goingOn)
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	select {
+	case l.busy <- struct{}{}:
+		defer l.release()
+	case <-time.After(closeTimeout):
+		return errors.Join(fmt.Errorf("%s: a write to it hangs; %s", l.path, goingOn), file.Close())
+	}
 	same, err := sameFile(l.file, file)
 	switch {
-	case l.closed || err != nil:
+	case l.closed:
+		return errors.Join(os.ErrClosed, file.Close())
+	case err != nil:
 		return errors.Join(err, file.Close())
 	case same:
 		return file.Close()
+	}
+	return l.goOnIn(file)
+}
+
+// goingOn is what happens when another file can't be had.
+const goingOn = "going on in the file that is open"
+
+// goOnIn writes to another file from now on. If it has something in it, that may end in the middle of a line: then an
+// empty line is better than half a record.
+func (l *lines) goOnIn(file *os.File) error {
+	info, err := file.Stat()
+	if err != nil {
+		return errors.Join(err, file.Close())
+	}
+	if info.Size() > 0 {
+		l.buffer = slices.Insert(l.buffer, 0, '\n')
 	}
 	old := l.file
 	l.file, l.torn = file, 0
 	return old.Close()
 }
 
-// File is the absolute path of the file that the records go to; empty if they go elsewhere.
-func (a *Audit) File() string {
-	if l, ok := a.to.(*lines); ok {
-		return l.path
-	}
-	return ""
-}
+func (l *lines) filePath() string { return l.path }
 
 func sameFile(a, b *os.File) (bool, error) {
 	infoA, errA := a.Stat()
@@ -115,8 +140,8 @@ func (l *lines) close() error {
 	if l.path == "" {
 		return nil
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	l.busy <- struct{}{}
+	defer l.release()
 	l.closed = true
 	return l.file.Close()
 }

@@ -256,6 +256,34 @@ func testFullDisk(t *testing.T) {
 	}
 }
 
+// TestReopenTornLine goes on in a file that has something in it already, and perhaps half a line: a new record begins a
+// line. The sandbox lets the file not be read, so that whole lines are followed by an empty one.
+func TestReopenTornLine(t *testing.T) {
+	for before, want := range map[string]string{"": "", "{}\n": "{}\n\n", `{"tim`: "{\"tim\n"} {
+		path := filepath.Join(t.TempDir(), "audit")
+		audit := openAudit(t, path)
+		if err := os.WriteFile(path+".new", []byte(before), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(path+".new", path); err != nil {
+			t.Fatal(err)
+		}
+		if err := audit.Reopen(); err != nil {
+			t.Fatal(err)
+		}
+		if err := audit.Write(access.Record{Name: ":1.5"}); err != nil {
+			t.Fatal(err)
+		}
+		if err := audit.Close(); err != nil {
+			t.Fatal(err)
+		}
+		text, err := os.ReadFile(path)
+		if err != nil || !strings.HasPrefix(string(text), want+`{"time":`) {
+			t.Errorf("after %q: %q, %v", before, text, err)
+		}
+	}
+}
+
 // TestTornLine opens a file that ends in the middle of a line.
 func TestTornLine(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "audit")

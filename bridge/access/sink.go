@@ -11,8 +11,11 @@ type sink interface {
 	// put(nil) tries again.
 	put(records []Record) error
 	// reopen goes on in the file that is at its path now, if it writes one. After an error it goes on
-	// in the one that it has. put and reopen may be called at the same time.
+	// in the one that it has. put and reopen may be called at the same time; a put that hangs makes
+	// reopen fail after closeTimeout.
 	reopen() error
+	// filePath is the absolute path of the file that it writes, empty if it writes none.
+	filePath() string
 	close() error
 }
 
@@ -24,7 +27,7 @@ func openSink(destination string) (sink, error) {
 	case "":
 		return nil, errors.New("want stderr, journal, none or a file")
 	case "stderr":
-		return &lines{file: os.Stderr}, nil
+		return newLines("", os.Stderr), nil
 	case "journal":
 		return openJournal()
 	}
