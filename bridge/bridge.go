@@ -112,7 +112,7 @@ func (b *Bridge) Join(ctx context.Context, address string, policy *access.Author
 		return fmt.Errorf("bus %s: %w", address, err)
 	}
 	b.driver = driver
-	b.callers = access.NewCallers(driver)
+	b.callers = access.NewCallers(driver, b.log)
 	b.callers.SetLimit(b.config.Limits.Callers)
 	b.callers.OnGone(b.forget)
 	seat, err := endpoint.Dial(ctx, address, b.log)

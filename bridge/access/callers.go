@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"time"
@@ -35,6 +36,7 @@ var (
 // by any goroutine at any time.
 type Callers struct {
 	bus    *dbus.Conn
+	log    *slog.Logger
 	onGone func(name string)
 
 	watching chan struct{} // closed when the bus tells of every name that goes
@@ -50,13 +52,14 @@ type Callers struct {
 	closed bool
 }
 
-// NewCallers returns a Callers that asks over bus. That connection stays the caller's to close, after
+// NewCallers returns a Callers that asks over bus, and tells log what it has to do without. That connection stays the caller's to close, after
 // Run; it should serve nothing else, so that no traffic can hold up a lookup, and better have no fd
 // passing: godbus leaks the fds that other clients send. It has to deliver signals in their order
 // (dbus.NewSequentialSignalHandler), or names may be taken for somebody's who has lost them.
-func NewCallers(bus *dbus.Conn) *Callers {
+func NewCallers(bus *dbus.Conn, log *slog.Logger) *Callers {
 	return &Callers{
 		bus:      bus,
+		log:      log,
 		onGone:   func(string) {},
 		watching: make(chan struct{}),
 		ended:    make(chan struct{}),

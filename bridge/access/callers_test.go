@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"strings"
 	"sync/atomic"
@@ -260,7 +261,7 @@ func TestRunEnds(t *testing.T) {
 	})
 	t.Run("with the bus", func(t *testing.T) {
 		bus, client := startFakeBus(t, good)
-		callers := access.NewCallers(client)
+		callers := access.NewCallers(client, slog.New(slog.DiscardHandler))
 		ended := make(chan error, 1)
 		go func() { ended <- callers.Run(t.Context()) }()
 		if _, err := lookup(t, callers, ":1.5"); err != nil {

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -145,7 +146,7 @@ func sendTo(t *testing.T, from *dbus.Conn, destination string, body ...any) {
 
 func TestDaemonEnds(t *testing.T) {
 	address, daemon := startDaemon(t)
-	callers := access.NewCallers(connect(t, address))
+	callers := access.NewCallers(connect(t, address), slog.New(slog.DiscardHandler))
 	ended := make(chan error, 1)
 	go func() { ended <- callers.Run(t.Context()) }()
 	client := connect(t, address)

@@ -35,7 +35,7 @@
 //
 // Usage:
 //
-//	callers := access.NewCallers(conn)
+//	callers := access.NewCallers(conn, log)
 //	go callers.Run(ctx)
 //	rules, err := access.New(access.Config{VM: "vm", BridgeUID: uid, Grants: grants})
 //	audit, err := access.OpenAudit("stderr")

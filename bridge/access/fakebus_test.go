@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"log/slog"
 	"net"
 	"path/filepath"
 	"strings"
@@ -168,7 +169,12 @@ func errorTo(call *dbus.Message, name string) *dbus.Message {
 // runCallers runs a Callers until the test ends, and returns how to end it and wait before.
 func runCallers(t *testing.T, client *dbus.Conn, onGone func(string)) (callers *access.Callers, stop func() error) {
 	t.Helper()
-	callers = access.NewCallers(client)
+	return runLoggedCallers(t, client, slog.New(slog.DiscardHandler), onGone)
+}
+
+func runLoggedCallers(t *testing.T, client *dbus.Conn, log *slog.Logger, onGone func(string)) (callers *access.Callers, stop func() error) {
+	t.Helper()
+	callers = access.NewCallers(client, log)
 	if onGone != nil {
 		callers.OnGone(onGone)
 	}

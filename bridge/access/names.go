@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
 	"strings"
 	"time"
@@ -37,7 +36,9 @@ func newBusNames(names []string) *busNames {
 // owners tells who owns which names. Callers.mu guards it.
 type owners struct {
 	known bool // the names that there were at the start have been read
-	full  bool // there were too many owners: who is not in names may own some
+	// There were too many owners: who is not in names may own some. It is for good, until the bridge starts anew: else
+	// clients that come and go could have all names read again and again.
+	full  bool
 	names map[string][]string
 }
 
@@ -110,7 +111,7 @@ func (c *Callers) readNames(ctx context.Context) {
 	defer cancel()
 	owned, err := listOwners(ctx, c.bus.Object(driver, driverPath))
 	if err != nil {
-		slog.Warn("the names on the bus can't be read: policies that look at busNames deny", "error", err)
+		c.log.Warn("the names on the bus can't be read: policies that look at busNames deny", "error", err)
 		return
 	}
 	c.mu.Lock()

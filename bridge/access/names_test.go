@@ -1,10 +1,11 @@
 package access_test
 
 import (
+	"bytes"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/godbus/dbus/v5"
 
@@ -84,13 +85,7 @@ func nameBus(t *testing.T, owned map[string]string) (*fakeBus, *access.Callers) 
 // eventually waits until the caller is decided on as wanted.
 func eventually(t *testing.T, rules *access.Authorizer, caller *access.Caller, want string) {
 	t.Helper()
-	for range 1000 {
-		if verdicts(rules, caller) == want {
-			return
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	t.Fatalf("decided by %s, want %s", verdicts(rules, caller), want)
+	rig.Eventually(t, "decided by "+want, func() bool { return verdicts(rules, caller) == want })
 }
 
 func TestNamesOnTheBus(t *testing.T) {
@@ -159,10 +154,14 @@ func TestNamesNotTold(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			bus, client := startFakeBus(t, good)
 			bus.names = answer
-			callers, _ := runCallers(t, client, nil)
+			var log bytes.Buffer // written before the first lookup is answered
+			callers, _ := runLoggedCallers(t, client, slog.New(slog.NewTextHandler(&log, nil)), nil)
 			caller, err := lookup(t, callers, ":1.5")
 			if err != nil {
 				t.Fatal(err)
+			}
+			if got := log.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "policies that look at busNames deny") {
+				t.Errorf("the log is %q, want one line about the names", got)
 			}
 			bus.nameOwnerChanged("org.freedesktop.DBus", "org.qemu.Virtiofs", "", ":1.5")
 			bus.nameOwnerChanged("org.freedesktop.DBus", ":1.9", ":1.9", "")
