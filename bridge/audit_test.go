@@ -9,11 +9,11 @@ import (
 )
 
 // TestAuditFull has the audit's destination fail until no record fits any more: calls are
-// refused then, also those without effect, and not executed.
+// refused then, also those without effect, and not executed. Who may nothing can't fill the log by it.
 func TestAuditFull(t *testing.T) {
-	m := newMachine(t, nil)
+	m, log := newMachine(t, nil), new(logBuffer)
 	w := newWorld(t, m.dial)
-	w.audit = failingAudit(t)
+	w.audit, w.log = failingAudit(t), log
 	w.join()
 	w.run()
 	c := w.as(admin)
@@ -36,8 +36,15 @@ func TestAuditFull(t *testing.T) {
 			}
 		}
 	}
-	if err := w.as(stranger).vm("Pause"); errorName(err) != dbusError+"AccessDenied" {
-		t.Errorf("a stranger's Pause = %v, want AccessDenied", err)
+	denied := w.as(stranger)
+	for range 100 {
+		if err := denied.vm("Pause"); errorName(err) != dbusError+"AccessDenied" {
+			t.Errorf("a stranger's Pause = %v, want AccessDenied", err)
+		}
+	}
+	lines := log.lines("a denial was not recorded")
+	if len(lines) != 7 || !strings.Contains(lines[6], "count=64\n") { // 1, 2, 4, ..., 64
+		t.Errorf("the log has %q, want a line whenever the count has doubled", lines)
 	}
 	if got := m.commands(); got != nil {
 		t.Errorf("QEMU was told %q, want nothing", got)

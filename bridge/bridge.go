@@ -69,9 +69,10 @@ type Bridge struct {
 	known         atomic.Pointer[commands] // of the QEMU connected last
 	misfits       tally                    // values that its schema does not have
 	unevaluated   tally                    // decisions for which a policy could not be evaluated
+	unrecorded    tally                    // denials that the audit could not take
+	texts         tally                    // events sent as JSON
 	reached       atomic.Pointer[qmp.Conn] // nil while there is none
 	losses        *losses                  // of signals
-	texts         uint64                   // events sent as JSON; of the QMP reader alone
 
 	seat   atomic.Pointer[endpoint.Conn] // nil before Join
 	driver *dbus.Conn                    // for calls to the bus itself

@@ -2,7 +2,6 @@ package bridge
 
 import (
 	"errors"
-	"math/bits"
 	"net"
 
 	"qmp-dbus-bridge/bridge/access"
@@ -44,8 +43,8 @@ func (b *Bridge) signalEvent(destination string, ev qmp.Event) {
 	})
 	if err != nil && !errors.Is(err, endpoint.ErrFull) && !errors.Is(err, net.ErrClosed) {
 		// D-Bus can't carry the data, say, nested too deep.
-		if b.texts++; bits.OnesCount64(b.texts) == 1 { // QEMU must not be able to flood the log
-			b.log.Warn("an event was sent as JSON text, because D-Bus can't carry its data", "count", b.texts)
+		if count, doubled := b.texts.add(1); doubled {
+			b.log.Warn("an event was sent as JSON text, because D-Bus can't carry its data", "count", count)
 		}
 		err = b.eventSignal(destination, ev, func(e *wire.Encoder) error { return encodeAsJSON(e, ev.Data) })
 	}

@@ -46,7 +46,7 @@ func (b *Bridge) reviewSubscriptions() {
 			Time: time.Now(), Name: one.caller.Name, Caller: one.caller, Decision: decision, Result: errAccessDenied,
 		}
 		if err := b.audit.Write(record); err != nil {
-			b.log.Error("the end of a subscription was not recorded", "caller", record.Name, "action", decision.Action(), "error", err)
+			b.noteUnrecorded(err)
 		}
 	}
 }

@@ -178,7 +178,7 @@ func (r *request) refuse(f *failure) {
 	r.answerFailure(f)
 	for record := range r.records(f.name) {
 		if err := r.bridge.audit.Write(record); err != nil {
-			r.bridge.log.Error("a refusal was not recorded", "error", err)
+			r.bridge.noteUnrecorded(err)
 		}
 	}
 	r.release()

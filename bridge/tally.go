@@ -27,3 +27,10 @@ func (b *Bridge) noteUnevaluated(d access.Decision) {
 		b.log.Error("a policy can't be evaluated", "policy", d.Policy(), "action", d.Action(), "error", d.Err(), "count", count)
 	}
 }
+
+// noteUnrecorded logs that a denial is not in the audit, whose destination fails.
+func (b *Bridge) noteUnrecorded(err error) {
+	if count, doubled := b.unrecorded.add(1); doubled {
+		b.log.Error("a denial was not recorded", "error", err, "count", count)
+	}
+}
