@@ -170,4 +170,8 @@ func TestReloadTellsSystemd(t *testing.T) {
 	p.Signal(t, syscall.SIGHUP)
 	told(`^RELOADING=1\nMONOTONIC_USEC=[1-9][0-9]+$`)
 	told(`^STATUS=not all was reloaded: --policy: .*policy.cedar:1:7: syntax: the file ends, want \(\nREADY=1$`)
+	socket.Close()
+	p.Signal(t, syscall.SIGHUP)
+	p.WaitOutput(t, `msg="systemd was not told that a reload begins"`)
+	p.WaitOutput(t, `msg="systemd was not told that a reload is done"`)
 }

@@ -43,24 +43,32 @@ func (s *service) reloadAtHangup() (stop func()) {
 // reload reads the policy files anew and opens the audit's file again, each all or nothing: what can't be had
 // stays as it was. systemd learns when it began and when it was done (Type=notify-reload).
 func (s *service) reload() {
-	errs := []error{notifyReloading(), s.reloadPolicy()}
-	if err := s.audit.Reopen(); err != nil {
-		s.log.Error("the audit's file stays as it was", "error", oneLine(err))
-		errs = append(errs, err)
+	var errs []error
+	for _, step := range []struct {
+		failed string
+		do     func() error
+	}{
+		{"systemd was not told that a reload begins", notifyReloading},
+		{"the policy stays as it was", s.reloadPolicy},
+		{"the audit's file stays as it was", s.audit.Reopen},
+	} {
+		if err := step.do(); err != nil {
+			s.log.Error(step.failed, "error", oneLine(err))
+			errs = append(errs, err)
+		}
 	}
 	status := "reloaded"
 	if err := errors.Join(errs...); err != nil {
 		status = "not all was reloaded: " + oneLine(err)
 	}
 	if _, err := daemon.SdNotify(false, "STATUS="+status+"\n"+daemon.SdNotifyReady); err != nil {
-		s.log.Error("systemd was not told", "error", err)
+		s.log.Error("systemd was not told that a reload is done", "error", err)
 	}
 }
 
 func (s *service) reloadPolicy() error {
 	policy, err := s.flags.authorizer(s.qemu.known())
 	if err != nil {
-		s.log.Error("the policy stays as it was", "error", oneLine(err))
 		return err
 	}
 	s.bridge.SetPolicy(policy)
