@@ -134,6 +134,29 @@ func confinedThreads(t *testing.T, pid int) map[string]int {
 	return threads
 }
 
+// TestUnreadableMappings has a kernel that does not tell where the program is in memory: then its memory is not given
+// back, and all else goes on.
+func TestUnreadableMappings(t *testing.T) {
+	rig.RequireRoot(t)
+	rig.Require(t, "unshare", "mount")
+	vm := rig.StartQEMU(t, rig.QEMU{})
+	const hide = `mount --bind /proc/$$/mem /proc/$$/smaps && exec "$0" "$@"` // reading it is an I/O error
+	p := rig.Start(t, exec.Command("unshare", "--mount", "sh", "-c", hide, program, "serve", "--qmp", vm.Monitors[0],
+		"--bus-dir", filepath.Join(rig.TempDir(t), "bus")))
+	p.WaitOutput(t, "bus=")
+	t.Cleanup(func() { noRaces(t, p) })
+	if want := "memory of the program will not be given back"; !strings.Contains(p.Output(), want) {
+		t.Errorf("the log does not say %q:\n%s", want, p.Output())
+	}
+	if got := get[bool](t, rig.Self().MustDial(t, readyAddress(p.Output())), "Connected"); !got {
+		t.Error("Connected is false")
+	}
+	p.Signal(t, syscall.SIGTERM)
+	if status := p.Wait(t); status != 0 {
+		t.Errorf("exit status %d:\n%s", status, p.Output())
+	}
+}
+
 // TestSandboxOfRun is that QEMU and the bus have nothing of the bridge's sandbox, and that it
 // can be left out.
 func TestSandboxOfRun(t *testing.T) {

@@ -20,14 +20,16 @@ type confinement struct {
 	monitor  string    // the address that QEMU comes back at, if it may
 	busDir   string    // of the private bus
 	children []int     // that we end, beside the bus
-	program  []mapping // for releaseMemory, since /proc goes out of reach
+	program  []mapping // for releaseMemory, since /proc goes out of reach; none if it was before
 }
 
 // confine takes from the process what serving on the bus at address doesn't need. Our children
 // run already, and stay as they are.
-func (s *service) confine(address string) (err error) {
-	if s.program, err = programMappings(); err != nil {
-		return err
+func (s *service) confine(address string) error {
+	if program, err := programMappings(); err != nil {
+		s.log.Warn("memory of the program will not be given back", "error", err)
+	} else {
+		s.program = program
 	}
 	if s.flags.Sandbox == "off" {
 		return nil
