@@ -26,7 +26,7 @@ type service struct {
 	audit  *access.Audit
 	bridge *bridge.Bridge
 	daemon *bus.Daemon    // nil on an existing bus
-	settle *time.Timer    // nil before it is ready
+	settle func()         // gives back no more memory; nil before it is ready
 	hangup chan os.Signal // SIGHUP; see reload
 	confinement
 }
@@ -123,18 +123,31 @@ func (s *service) ready(address string) error {
 		return err
 	}
 	_, err := daemon.SdNotify(false, daemon.SdNotifyReady)
-	s.settle = time.AfterFunc(settleTime, func() {
+	s.settle = s.releaseLater()
+	return err
+}
+
+// releaseLater gives memory of the start back after settleTime, unless stop is called before, which waits for one that
+// has begun.
+func (s *service) releaseLater() (stop func()) {
+	done := make(chan struct{})
+	timer := time.AfterFunc(settleTime, func() {
+		defer close(done)
 		if err := releaseMemory(s.program); err != nil {
 			s.log.Warn("memory of the start was not given back", "error", err)
 		}
 	})
-	return err
+	return func() {
+		if !timer.Stop() {
+			<-done
+		}
+	}
 }
 
 // close ends all that was begun, the bus last.
 func (s *service) close() error {
 	if s.settle != nil {
-		s.settle.Stop()
+		s.settle()
 	}
 	errs := []error{s.bridge.Close()}
 	if s.daemon != nil {
