@@ -140,7 +140,8 @@ func parseEvents(r *request) error {
 	return nil
 }
 
-// subscribe decides each event by itself, since each may be of another class.
+// subscribe decides each event by itself, since each may be of another class. A new policy may end them before the
+// answer; that is a success still, as if it had come right after it.
 func subscribe(r *request) {
 	events, _ := r.subject.([]string)
 	for _, event := range events {
