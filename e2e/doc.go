@@ -10,5 +10,5 @@
 // packages, as guest.sh beside this file makes it and guest.init runs it: see rig.StartGuest.
 //
 // A machine that lacks a program, or root, makes tests skip and say what is missing; with
-// E2E_REQUIRE=1, which CI sets, they fail.
+// E2E_REQUIRE=1 (set it in CI) they fail.
 package e2e
