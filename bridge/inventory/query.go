@@ -1,0 +1,115 @@
+package inventory
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"qmp-dbus-bridge/schema"
+)
+
+// What is read of one reply.
+const (
+	MaxItems = 1024 // objects; a q35 takes some 250 devices, and a pc-q35 has at most 288 CPUs (7.2)
+	MaxName  = 255  // bytes of an id, which makes at most three times as many in its path
+)
+
+// Query is a QMP command and what is read from its reply.
+type Query struct {
+	Command   string
+	Arguments []byte            // a JSON object; nil for none
+	Facts     []schema.Property // of the VM itself
+	Kind      *Kind             // of the objects in the reply; nil for none
+
+	// After these the reply may be another. Every command stands for its success.
+	events, commands []string
+	read             func(reply []byte) (Reading, error)
+}
+
+// Kind is a kind of objects: they are at Name/ELEMENT below the VM's.
+type Kind struct {
+	Name       string
+	Interface  string
+	Properties []schema.Property
+}
+
+// Reading is what a reply told.
+type Reading struct {
+	Facts []Value // in the order of Query.Facts
+	Items []Item  // sorted by Element, no two with the same
+	Left  int     // items that were left out because of a limit or a repeated name
+}
+
+// Item is an object.
+type Item struct {
+	Element string  // the last one of its path
+	Values  []Value // in the order of Kind.Properties
+}
+
+// Read reads a reply to the command. It keeps nothing of it.
+func (q *Query) Read(reply []byte) (Reading, error) {
+	r, err := q.read(reply)
+	if err != nil {
+		return q.Nothing(), fmt.Errorf("%s: %w", q.Command, err)
+	}
+	return r, nil
+}
+
+// Nothing is the reading of a QEMU that can't answer the command: it has none of it.
+func (q *Query) Nothing() Reading { return Reading{Facts: make([]Value, len(q.Facts))} }
+
+// facts makes a reader of a reply that tells facts.
+func facts[T any](of func(T) []Value) func([]byte) (Reading, error) {
+	return func(reply []byte) (Reading, error) {
+		var told T
+		if err := json.Unmarshal(reply, &told); err != nil {
+			return Reading{}, err
+		}
+		return Reading{Facts: of(told)}, nil
+	}
+}
+
+// list makes a reader of a reply that is a list. What has no element is no object.
+func list[T any](item func(T) Item) func([]byte) (Reading, error) {
+	return func(reply []byte) (Reading, error) {
+		var told []T
+		if err := json.Unmarshal(reply, &told); err != nil {
+			return Reading{}, err
+		}
+		var r Reading
+		for i := range told {
+			if one := item(told[i]); one.Element != "" {
+				r.add(one)
+			}
+		}
+		slices.SortFunc(r.Items, func(a, b Item) int { return strings.Compare(a.Element, b.Element) })
+		all := len(r.Items)
+		r.Items = slices.CompactFunc(r.Items, func(a, b Item) bool { return a.Element == b.Element })
+		r.Left += all - len(r.Items)
+		return r, nil
+	}
+}
+
+// add adds an item within the limits.
+func (r *Reading) add(one Item) {
+	if len(r.Items) == MaxItems || len(one.Element) > 3*MaxName {
+		r.Left++
+		return
+	}
+	r.Items = append(r.Items, one)
+}
+
+// named is the element of an id, none if there is no id. One over MaxName makes an element that is left out.
+func named(id string) string {
+	if id == "" {
+		return ""
+	}
+	if len(id) > MaxName {
+		return tooLong
+	}
+	return Element(id)
+}
+
+// tooLong is longer than any element.
+var tooLong = strings.Repeat("_", 3*MaxName+1)
