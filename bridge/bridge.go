@@ -59,8 +59,6 @@ type Bridge struct {
 	log           *slog.Logger
 	policy        atomic.Pointer[access.Authorizer] // nil before Join; see SetPolicy
 	audit         *access.Audit
-	objects       objects
-	vm            *iface
 	paths         struct{ vm, qmp string }
 	mirror        *mirror
 	slots         *slots // of commands in turn
@@ -88,17 +86,17 @@ func New(config Config) *Bridge {
 	config.Patience = config.Patience.withDefaults()
 	b := &Bridge{
 		config: config, log: config.Log, audit: config.Audit,
-		objects: objects{}, subscriptions: newSubscriptions(config.Limits.Subscriptions),
+		subscriptions: newSubscriptions(config.Limits.Subscriptions),
 	}
 	b.paths.vm, b.paths.qmp = config.ObjectPath, config.ObjectPath+"/QMP"
 	b.known.Store(newCommands("", new(schema.Table)))
 	b.slots = newSlots(inTurn.forSender(config.Limits.Commands), b.wake)
 	b.urgent = newSlots(outOfBand, b.wake)
-	b.vm = vmInterface(config.Version)
 	b.losses = &losses{announce: b.announceLost}
-	b.mirror = newMirror(b.log, func(before, now *state) error { return b.publish(b.paths.vm, b.vm, before, now) })
-	b.objects.add(b.paths.vm, b.vm, objectManagerInterface())
-	b.objects.add(b.paths.qmp, qmpInterface(b.commands), eventsInterface(b.commands))
+	fixed := objects{}
+	vm := fixed.add(b.paths.vm, vmInterface(), objectManagerInterface())
+	fixed.add(b.paths.qmp, qmpInterface(b.commands), eventsInterface(b.commands))
+	b.mirror = newMirror(b.log, newLayout(fixed, vm), config.Version, b)
 	return b
 }
 
@@ -239,7 +237,7 @@ func (b *Bridge) account(sender string) endpoint.Account {
 
 // Introspection is the introspection data of the object at path, or nil where none is.
 func (b *Bridge) Introspection(path string) []byte {
-	o := b.objects[path]
+	o := b.mirror.object(path)
 	if o == nil {
 		return nil
 	}

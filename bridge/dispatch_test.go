@@ -90,7 +90,8 @@ func TestStandard(t *testing.T) {
 	want := map[string]any{
 		"Name": "vm7", "UUID": "6ba7b810-9dad-11d1-80b4-00c04fd430c8", "Status": "running", "Running": true,
 		"Connected": true, "Version": "7.2.22", "Target": "x86_64", "BridgeVersion": "1.2.3",
-		"PolicyHash": w.policy().Hash(),
+		"PolicyHash": w.policy().Hash(), "Machine": "pc-q35-7.2", "Accelerator": "tcg", "VCPUs": uint32(0),
+		"MemorySize": uint64(0), "BalloonActual": uint64(0),
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("GetAll (-want +got):\n%s", diff)

@@ -23,8 +23,13 @@
 //
 // The QMP reader hands each event to the bridge, which sends the signal at once if the
 // bus takes it. What it does not take in time is dropped, counted and announced (Lost).
-// Events that may have changed the run state also start a query-status; the
-// properties that changed leave in one PropertiesChanged.
+//
+// # The path of a change
+//
+// Package inventory knows what QEMU is asked, and after which events and commands it is asked again. The
+// mirror asks, one command at a time, and swaps the state as a whole: immutable objects with their values, found by the
+// layout. The audience knows what the bus has been told and tells it the rest, each object's changes in one
+// PropertiesChanged; what the bus does not take is told later. Reads are answered from the state.
 //
 // # Life
 //

@@ -92,18 +92,6 @@ func errorClass(class string) string {
 	return qmpClassGeneric
 }
 
-// maxShown bounds what a property shows of QEMU's words, in bytes. A name given to QEMU is a
-// few; the longest RunState has 14.
-const maxShown = 255
-
-// shown makes a string of QEMU's fit for a property.
-func shown(s string) string {
-	if len(s) > maxShown {
-		s = s[:maxShown]
-	}
-	return dbusText(s)
-}
-
 // dbusText makes a string fit for D-Bus: what QEMU says may hold anything.
 func dbusText(s string) string {
 	return strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", "\uFFFD"), "\uFFFD")

@@ -6,6 +6,7 @@ import (
 
 	"qmp-dbus-bridge/bridge/access"
 	"qmp-dbus-bridge/bridge/endpoint"
+	"qmp-dbus-bridge/bridge/inventory"
 	"qmp-dbus-bridge/qmp"
 	"qmp-dbus-bridge/schema/wire"
 )
@@ -16,8 +17,13 @@ const eventSignature = "a{sv}x"
 // onEvent is called by the QMP reader for every event, and does not block.
 func (b *Bridge) onEvent(ev qmp.Event) {
 	b.emitEvent(ev)
-	if monitor := b.monitor(); monitor != nil && statusEvents[ev.Name] {
-		b.mirror.refresh(monitor, nil)
+	b.touch(inventory.TouchedByEvent(ev.Name))
+}
+
+// touch has the state follow what an event or a command may have changed.
+func (b *Bridge) touch(queries inventory.Set) {
+	if queries != 0 {
+		b.mirror.refresh(queries, nil)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 
+	"qmp-dbus-bridge/bridge/inventory"
 	"qmp-dbus-bridge/qmp"
 )
 
@@ -46,7 +47,7 @@ func exposed(ctx context.Context, monitor *qmp.Conn) (names []string, err error)
 	for _, c := range children {
 		// A console (vc) is one too there.
 		if c.Type == "child<chardev-dbus>" || c.Type == "child<chardev-vc>" {
-			names = append(names, shown(c.Name))
+			names = append(names, inventory.Text(c.Name).String())
 		}
 	}
 	return names, nil

@@ -12,7 +12,7 @@ import (
 )
 
 // common is a command that every role may run.
-const common = "query-kvm"
+const common = "query-pci"
 
 // What those who are no administrators have of QEMU's places; see slots.go.
 const (

@@ -1,6 +1,7 @@
 package bridge_test
 
 import (
+	"cmp"
 	"encoding/json"
 	"maps"
 	"path/filepath"
@@ -9,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"qmp-dbus-bridge/bridge/inventory"
 	"qmp-dbus-bridge/e2e/rig"
 	"qmp-dbus-bridge/qmp/qmptest"
 )
@@ -23,15 +25,27 @@ type machine struct {
 	mu       sync.Mutex // guards what follows
 	listener *qmptest.Listener
 	holds    map[string]bool
-	answers  map[string]string
+	answers  map[string]string          // by command, or by command with arguments
 	scripts  map[string]qmptest.Handler // go before answers
 	arrived  []*qmptest.Request         // but what the bridge asks of its own
+	all      []string                   // the names of all that came
 }
 
-// own is what the bridge asks of its own accord; see interview and refresh.
-var own = map[string]bool{
-	"query-name": true, "query-uuid": true, "query-target": true, "query-qmp-schema": true, "query-status": true,
-	"query-display-options": true,
+// own is what the bridge asks of its own accord; see interview and inventory.Queries. A test's callers ask nothing of
+// this.
+var own = func() map[string]bool {
+	names := map[string]bool{
+		"query-name": true, "query-uuid": true, "query-target": true, "query-qmp-schema": true, "query-display-options": true,
+	}
+	for _, q := range inventory.Queries {
+		names[line(q.Command, q.Arguments)] = true
+	}
+	return names
+}()
+
+// line is a command with its arguments, if any.
+func line(name string, arguments []byte) string {
+	return strings.TrimSpace(name + " " + string(arguments))
 }
 
 const (
@@ -72,6 +86,9 @@ func newMachine(tb testing.TB, answers map[string]string) *machine {
 			"query-uuid":   `{"UUID": "6ba7b810-9dad-11d1-80b4-00c04fd430c8"}`,
 			"query-target": `{"arch": "x86_64"}`,
 			"query-status": running,
+			`qom-get {"path":"/machine","property":"type"}`: `"pc-q35-7.2-machine"`,
+			`qom-list {"path":"/machine/peripheral"}`:       `[]`, "query-block": `[]`, "query-chardev": `[]`, "query-cpus-fast": `[]`,
+			"query-jobs": `[]`, "query-memory-devices": `[]`,
 			"query-qmp-schema": schemaOf(tb, []string{"query-name", "stop", "quit", "blockdev-add", "custom"},
 				[]string{"STOP", "RESUME", "RESET", "VNC_CONNECTED", "BLOCK_IO_ERROR"}),
 		},
@@ -139,10 +156,11 @@ func (m *machine) finish(command string, waiting []*qmptest.Request) {
 
 func (m *machine) handle(q *qmptest.QEMU, r *qmptest.Request) {
 	m.mu.Lock()
-	if !own[r.Name] {
+	m.all = append(m.all, r.Name)
+	if !own[line(r.Name, r.Arguments)] {
 		m.arrived = append(m.arrived, r)
 	}
-	script, answer := m.scripts[r.Name], m.answers[r.Name]
+	script, answer := m.scripts[r.Name], cmp.Or(m.answers[line(r.Name, r.Arguments)], m.answers[r.Name])
 	hold := m.holds[r.Name]
 	if hold {
 		m.held <- r
@@ -165,10 +183,21 @@ func (m *machine) commands() []string {
 	defer m.mu.Unlock()
 	var list []string
 	for _, r := range m.arrived {
-		list = append(list, strings.TrimSpace(r.Name+" "+string(r.Arguments)))
+		list = append(list, line(r.Name, r.Arguments))
 	}
 	m.arrived = nil
 	return list
+}
+
+// counts is how often each command has come.
+func (m *machine) counts() map[string]int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	counts := map[string]int{}
+	for _, name := range m.all {
+		counts[name]++
+	}
+	return counts
 }
 
 // nextHeld waits for the next withheld command.

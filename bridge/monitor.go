@@ -8,6 +8,7 @@ import (
 	"io"
 	"syscall"
 
+	"qmp-dbus-bridge/bridge/inventory"
 	"qmp-dbus-bridge/qmp"
 	"qmp-dbus-bridge/schema"
 	"qmp-dbus-bridge/schema/wire"
@@ -42,7 +43,7 @@ func (b *Bridge) adopt(ctx context.Context, monitor *qmp.Conn) error {
 	if err != nil {
 		return fmt.Errorf("QEMU: %w", err)
 	}
-	if err := b.learn(ctx, monitor, id.target); err != nil {
+	if err := b.learn(ctx, monitor, id.target.String()); err != nil {
 		return fmt.Errorf("QEMU: %w", err)
 	}
 	if err := b.warnOfExposure(ctx, monitor); err != nil {
@@ -165,7 +166,7 @@ func (b *Bridge) announceInterfaces() {
 
 // interview asks a QEMU that has just been reached what it is.
 func interview(ctx context.Context, monitor *qmp.Conn) (identity, error) {
-	id := identity{version: dbusText(monitor.Version().String())}
+	id := identity{version: inventory.Text(monitor.Version().String())}
 	var name struct {
 		Name string `json:"name"`
 	}
@@ -183,12 +184,12 @@ func interview(ctx context.Context, monitor *qmp.Conn) (identity, error) {
 			return id, err
 		}
 	}
-	id.name, id.target = shown(name.Name), shown(target.Arch)
+	id.name, id.target = inventory.Text(name.Name), inventory.Text(target.Arch)
 	if uuid.UUID == "" {
 		return id, nil
 	}
 	canonical, err := canonicalUUID(uuid.UUID)
-	id.uuid = canonical
+	id.uuid = inventory.Text(canonical)
 	return id, err
 }
 
@@ -208,10 +209,4 @@ func query(ctx context.Context, monitor *qmp.Conn, command qmp.Command, into any
 		return fmt.Errorf("%s: %w", command.Name, err)
 	}
 	return nil
-}
-
-// isUnknownCommand reports whether QEMU said that it has no such command.
-func isUnknownCommand(err error) bool {
-	var refused *qmp.Error
-	return errors.As(err, &refused) && refused.Class == "CommandNotFound"
 }

@@ -3,6 +3,7 @@ package bridge_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -19,7 +20,8 @@ func TestSilentQEMU(t *testing.T) {
 	for question := range own {
 		t.Run(question, func(t *testing.T) {
 			m := newMachine(t, nil)
-			m.hold(question, true)
+			name, _, _ := strings.Cut(question, " ")
+			m.hold(name, true)
 			w := newWorld(t, m.dial)
 			w.wait = bridge.Patience{QEMU: short}
 			if err := w.connect(); !errors.Is(err, context.DeadlineExceeded) {

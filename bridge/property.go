@@ -1,84 +1,78 @@
 package bridge
 
 import (
-	"qmp-dbus-bridge/schema"
 	"qmp-dbus-bridge/schema/wire"
 )
 
-// property is one property: its description, and how it comes out of the state.
-type property struct {
-	schema.Property
-	text func(*state) string // of type s
-	flag func(*state) bool   // of type b, where text is nil
-}
-
-// textProperty describes a property of type s that changes are signalled of.
-func textProperty(name string, of func(*state) string) property {
-	return property{Property: schema.Property{Name: name, Type: "s"}, text: of}
-}
-
-// flagProperty describes a property of type b that changes are signalled of.
-func flagProperty(name string, of func(*state) bool) property {
-	return property{Property: schema.Property{Name: name, Type: "b"}, flag: of}
-}
-
-// encode writes the property's value as a variant.
-func (p *property) encode(e *wire.Encoder, s *state) {
-	e.OpenVariant(p.Type)
-	if p.text != nil {
-		e.String(p.text(s))
-	} else {
-		e.Bool(p.flag(s))
-	}
+// encodeProperty writes the value of a property of the main interface as a variant.
+func (o *object) encodeProperty(e *wire.Encoder, p int) {
+	signature := o.main.table.Properties[p].Type
+	e.OpenVariant(signature)
+	o.values[p].Encode(e, signature)
 	e.CloseVariant()
 }
 
-func (p *property) differs(a, b *state) bool {
-	if p.text != nil {
-		return p.text(a) != p.text(b)
-	}
-	return p.flag(a) != p.flag(b)
-}
-
-// encodeProperties writes all properties of an interface as a{sv}.
-func (i *iface) encodeProperties(e *wire.Encoder, s *state) {
-	i.encodeSome(e, s, func(*property) bool { return true })
+// encodeProperties writes all properties of an interface of the object as a{sv}.
+func (o *object) encodeProperties(e *wire.Encoder, i *iface) {
+	o.encodeSome(e, i, func(int) bool { return true })
 }
 
 // encodeSome writes the properties that wanted picks as a{sv}.
-func (i *iface) encodeSome(e *wire.Encoder, s *state, wanted func(*property) bool) {
+func (o *object) encodeSome(e *wire.Encoder, i *iface, wanted func(p int) bool) {
 	e.OpenArray("{sv}")
-	for p := range i.properties {
-		if !wanted(&i.properties[p]) {
+	for p := range i.table.Properties {
+		if !wanted(p) {
 			continue
 		}
 		e.OpenDictEntry()
-		e.String(i.properties[p].Name)
-		i.properties[p].encode(e, s)
+		e.String(i.table.Properties[p].Name)
+		o.encodeProperty(e, p)
 		e.CloseDictEntry()
 	}
 	e.CloseArray()
 }
 
 // encodeInterfaces writes all interfaces of an object with their properties, a{sa{sv}}.
-func (o *object) encodeInterfaces(e *wire.Encoder, s *state) {
+func (o *object) encodeInterfaces(e *wire.Encoder) {
 	e.OpenArray("{sa{sv}}")
 	for _, i := range o.interfaces {
 		e.OpenDictEntry()
 		e.String(i.name())
-		i.encodeProperties(e, s)
+		o.encodeProperties(e, i)
 		e.CloseDictEntry()
 	}
 	e.CloseArray()
 }
 
-// publish signals the properties of an interface that differ between two states.
-func (b *Bridge) publish(path string, i *iface, before, now *state) error {
-	changed := func(p *property) bool { return p.differs(before, now) }
-	return b.signal("", path, interfaceProperties, "PropertiesChanged", "sa{sv}as", func(e *wire.Encoder) error {
-		e.String(i.name())
-		i.encodeSome(e, now, changed)
+// announceChanged signals the properties that differ between two moments of an object.
+func (b *Bridge) announceChanged(before, now *object) error {
+	changed := func(p int) bool { return before.values[p] != now.values[p] }
+	return b.signal("", now.path, interfaceProperties, "PropertiesChanged", "sa{sv}as", func(e *wire.Encoder) error {
+		e.String(now.main.name())
+		now.encodeSome(e, now.main, changed)
 		e.OpenArray("s")
+		e.CloseArray()
+		return nil
+	})
+}
+
+// announceAdded signals an object that is new.
+func (b *Bridge) announceAdded(o *object) error {
+	return b.signal("", b.paths.vm, interfaceObjectManager, "InterfacesAdded", "oa{sa{sv}}", func(e *wire.Encoder) error {
+		e.ObjectPath(o.path)
+		o.encodeInterfaces(e)
+		return nil
+	})
+}
+
+// announceRemoved signals that an object has gone.
+func (b *Bridge) announceRemoved(o *object) error {
+	return b.signal("", b.paths.vm, interfaceObjectManager, "InterfacesRemoved", "oas", func(e *wire.Encoder) error {
+		e.ObjectPath(o.path)
+		e.OpenArray("s")
+		for _, i := range o.interfaces {
+			e.String(i.name())
+		}
 		e.CloseArray()
 		return nil
 	})

@@ -9,6 +9,7 @@ import (
 
 	"qmp-dbus-bridge/bridge/access"
 	"qmp-dbus-bridge/bridge/endpoint"
+	"qmp-dbus-bridge/bridge/inventory"
 	"qmp-dbus-bridge/qmp"
 	"qmp-dbus-bridge/schema"
 	"qmp-dbus-bridge/schema/wire"
@@ -275,6 +276,7 @@ func (r *request) forward(done func(qmp.Reply)) {
 			r.fail(reply.Err)
 			return
 		}
+		r.bridge.touch(inventory.TouchedByCommand(r.command.Name))
 		done(reply)
 	})
 }

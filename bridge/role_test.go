@@ -9,8 +9,8 @@ import (
 
 // classOf has commands of each class.
 var classOf = map[string][]string{
-	"read":            {"query-version", "query-cpus-fast"},
-	"sensitive-read":  {"query-block", "qom-get"},
+	"read":            {"query-version", "query-pci"},
+	"sensitive-read":  {"query-named-block-nodes", "qom-get"},
 	"lifecycle":       {"stop", "system_reset"},
 	"input":           {"send-key"},
 	"device":          {"device_del", "balloon"},

@@ -83,9 +83,9 @@ func parseProperty(r *request) error {
 	if i == nil {
 		return failuref(errUnknownInterface, "%s has no interface %q", r.Path, inInterface)
 	}
-	for p := range i.properties {
-		if i.properties[p].Name == string(name) {
-			r.subject = &i.properties[p]
+	for p := range i.table.Properties {
+		if i.table.Properties[p].Name == string(name) {
+			r.subject = p
 			return nil
 		}
 	}
@@ -93,24 +93,40 @@ func parseProperty(r *request) error {
 }
 
 func getProperty(r *request) {
-	p, _ := r.subject.(*property)
-	r.reply("v", func(e *wire.Encoder) error {
-		p.encode(e, r.bridge.mirror.state())
-		return nil
+	p, _ := r.subject.(int)
+	r.look(func(o *object) {
+		r.reply("v", func(e *wire.Encoder) error {
+			o.encodeProperty(e, p)
+			return nil
+		})
 	})
 }
 
 func getAllProperties(r *request) {
 	i, _ := r.subject.(*iface)
-	r.reply("a{sv}", func(e *wire.Encoder) error {
-		i.encodeProperties(e, r.bridge.mirror.state())
-		return nil
+	r.look(func(o *object) {
+		r.reply("a{sv}", func(e *wire.Encoder) error {
+			o.encodeProperties(e, i)
+			return nil
+		})
+	})
+}
+
+// look has f answer with the object as it is at that moment, if it is still there.
+func (r *request) look(f func(*object)) {
+	m := r.bridge.mirror
+	m.look(func(s *state) {
+		if o := m.layout.object(s, r.Path); o != nil {
+			f(o)
+			return
+		}
+		r.fail(noObject(r.Path))
 	})
 }
 
 func setProperty(r *request) {
-	p, _ := r.subject.(*property)
-	r.fail(failuref(errPropertyReadOnly, "%s can only be read; methods change what it shows", p.Name))
+	p, _ := r.subject.(int)
+	r.fail(failuref(errPropertyReadOnly, "%s can only be read; methods change what it shows", r.object.main.table.Properties[p].Name))
 }
 
 func introspectableInterface() *iface {
@@ -168,18 +184,20 @@ func objectManagerInterface() *iface {
 	}})
 }
 
-// getManagedObjects lists the objects below this one, with all their properties.
+// getManagedObjects lists the objects below the VM's, with all their properties.
 func getManagedObjects(r *request) {
-	s := r.bridge.mirror.state()
-	r.reply("a{oa{sa{sv}}}", func(e *wire.Encoder) error {
-		e.OpenArray("{oa{sa{sv}}}")
-		for _, o := range r.bridge.objects.below(r.Path) {
-			e.OpenDictEntry()
-			e.ObjectPath(o.path)
-			o.encodeInterfaces(e, s)
-			e.CloseDictEntry()
-		}
-		e.CloseArray()
-		return nil
+	m := r.bridge.mirror
+	m.look(func(s *state) {
+		r.reply("a{oa{sa{sv}}}", func(e *wire.Encoder) error {
+			e.OpenArray("{oa{sa{sv}}}")
+			for _, o := range m.layout.managed(s) {
+				e.OpenDictEntry()
+				e.ObjectPath(o.path)
+				o.encodeInterfaces(e)
+				e.CloseDictEntry()
+			}
+			e.CloseArray()
+			return nil
+		})
 	})
 }

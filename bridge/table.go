@@ -6,22 +6,25 @@ import (
 	"strings"
 
 	"qmp-dbus-bridge/bridge/access"
+	"qmp-dbus-bridge/bridge/inventory"
 	"qmp-dbus-bridge/schema"
 )
 
-// object is what one path offers. Its interfaces are the tables that dispatch calls,
-// and introspection shows the same.
+// object is what one path offers at one moment. Its interfaces are the tables that dispatch calls,
+// and introspection shows the same. It never changes once it is in a state.
 type object struct {
 	path       string
 	interfaces []*iface
 	children   []string // names, for introspection
+
+	main   *iface            // the one that has properties; nil if none has
+	values []inventory.Value // of main's properties
 }
 
 // iface is an interface: what it is called and how its methods run.
 type iface struct {
-	table      schema.Interface // all but what the fields below hold
-	methods    []method
-	properties []property
+	table   schema.Interface // all but what the fields below hold
+	methods []method
 
 	// Those that depend on the QEMU, where there are any; may be nil.
 	signals     func() []schema.Signal
@@ -73,9 +76,6 @@ func (i *iface) describe() schema.Interface {
 	for _, m := range i.methods {
 		d.Methods = append(d.Methods, m.Method)
 	}
-	for _, p := range i.properties {
-		d.Properties = append(d.Properties, p.Property)
-	}
 	if i.moreMethods != nil {
 		more := i.moreMethods()
 		for _, name := range slices.Sorted(maps.Keys(more)) {
@@ -105,7 +105,7 @@ func (o *object) node() schema.Node {
 	return n
 }
 
-// objects are all objects by path, with the ones above them that only introspection and
+// objects are those that are there at every moment, by path, with the ones above them that only introspection and
 // Peer know.
 type objects map[string]*object
 
@@ -121,19 +121,12 @@ func (all objects) add(path string, interfaces ...*iface) *object {
 		}
 	}
 	o.interfaces = append(o.interfaces, interfaces...)
-	return o
-}
-
-// below lists the objects under a path.
-func (all objects) below(path string) []*object {
-	var list []*object
-	for p, o := range all {
-		if strings.HasPrefix(p, path+"/") {
-			list = append(list, o)
+	for _, i := range interfaces {
+		if len(i.table.Properties) > 0 {
+			o.main = i
 		}
 	}
-	slices.SortFunc(list, func(a, b *object) int { return strings.Compare(a.path, b.path) })
-	return list
+	return o
 }
 
 // splitPath splits an object path into its parent and its last element; "/" has none.
@@ -144,9 +137,9 @@ func splitPath(path string) (parent, last string) {
 
 // resolve finds the method that a call is for, and checks the signature of its arguments.
 func (r *request) resolve() error {
-	r.object = r.bridge.objects[r.Path]
+	r.object = r.bridge.mirror.object(r.Path)
 	if r.object == nil {
-		return failuref(errUnknownObject, "there is no object %s", r.Path)
+		return noObject(r.Path)
 	}
 	if r.Interface == "" {
 		return failuref(errUnknownInterface, "the call of %s names no interface; here each call has to", r.Member)
@@ -165,3 +158,5 @@ func (r *request) resolve() error {
 	r.method = m
 	return nil
 }
+
+func noObject(path string) *failure { return failuref(errUnknownObject, "there is no object %s", path) }

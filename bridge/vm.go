@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"qmp-dbus-bridge/bridge/access"
+	"qmp-dbus-bridge/bridge/inventory"
 	"qmp-dbus-bridge/qmp"
 	"qmp-dbus-bridge/schema"
 	"qmp-dbus-bridge/schema/wire"
@@ -10,7 +11,7 @@ import (
 // interfaceVM is the curated interface: the same for every version of QEMU.
 const interfaceVM = "org.qemu.VM1"
 
-func vmInterface(bridgeVersion string) *iface {
+func vmInterface() *iface {
 	i := newInterface(schema.Interface{Name: interfaceVM}, []method{
 		commandMethod("Pause", "stop", afterRefresh),
 		commandMethod("Resume", "cont", afterRefresh),
@@ -40,19 +41,29 @@ func vmInterface(bridgeVersion string) *iface {
 			action: access.Subscribe(), parse: parseEvents, run: unsubscribe,
 		},
 	})
-	i.properties = []property{
-		textProperty("Name", func(s *state) string { return s.name }),
-		textProperty("UUID", func(s *state) string { return s.uuid }),
-		textProperty("Status", func(s *state) string { return s.status }),
-		flagProperty("Running", func(s *state) bool { return s.running }),
-		flagProperty("Connected", func(s *state) bool { return s.connected }),
-		textProperty("Version", func(s *state) string { return s.version }),
-		textProperty("Target", func(s *state) string { return s.target }),
-		textProperty("PolicyHash", func(s *state) string { return s.policyHash }),
-		textProperty("BridgeVersion", func(*state) string { return bridgeVersion }),
+	for _, p := range ownProperties {
+		i.table.Properties = append(i.table.Properties, p.Property)
 	}
-	i.properties[len(i.properties)-1].EmitsChanged = schema.Const
 	return i
+}
+
+// ownProperty is a property of org.qemu.VM1 that is not read by a query of the inventory.
+type ownProperty struct {
+	schema.Property
+	of func(*state) inventory.Value
+}
+
+var ownProperties = []ownProperty{
+	{schema.Property{Name: "Name", Type: "s"}, func(s *state) inventory.Value { return s.name }},
+	{schema.Property{Name: "UUID", Type: "s"}, func(s *state) inventory.Value { return s.uuid }},
+	{schema.Property{Name: "Connected", Type: "b"}, func(s *state) inventory.Value { return inventory.Flag(s.connected) }},
+	{schema.Property{Name: "Version", Type: "s"}, func(s *state) inventory.Value { return s.version }},
+	{schema.Property{Name: "Target", Type: "s"}, func(s *state) inventory.Value { return s.target }},
+	{schema.Property{Name: "PolicyHash", Type: "s"}, func(s *state) inventory.Value { return inventory.Text(s.policyHash) }},
+	{
+		schema.Property{Name: "BridgeVersion", Type: "s", EmitsChanged: schema.Const},
+		func(s *state) inventory.Value { return inventory.Text(s.bridgeVersion) },
+	},
 }
 
 // commandMethod is a method without arguments that is one QMP command, and answers as
@@ -73,12 +84,7 @@ func atOnce(r *request) { r.replyEmpty() }
 // afterRefresh answers when the properties show what the command did, so that who
 // calls Pause and then reads Running sees false.
 func afterRefresh(r *request) {
-	monitor := r.bridge.monitor()
-	if monitor == nil { // it went right after its answer
-		r.replyEmpty()
-		return
-	}
-	r.bridge.mirror.refresh(monitor, r.replyEmpty)
+	r.bridge.mirror.refresh(inventory.SetOf(inventory.Status), r.replyEmpty)
 }
 
 func canExecute(r *request) {

@@ -1,0 +1,117 @@
+package bridge
+
+import (
+	"slices"
+	"strings"
+
+	"qmp-dbus-bridge/bridge/inventory"
+	"qmp-dbus-bridge/schema"
+)
+
+// layout is what is the same at every moment: the objects that are always there, and the interfaces and places of
+// those that come and go.
+type layout struct {
+	fixed objects
+	vm    *object // its values and children are the state's
+	facts []func(*state) inventory.Value
+	kinds [inventory.Count]*kind // nil for queries that tell of no objects
+}
+
+// kind is how objects of one kind are shown.
+type kind struct {
+	name       string // of the element above theirs
+	above      string // the path that ends with it
+	main       *iface
+	interfaces []*iface // main and the standard ones
+}
+
+// newLayout adds to the object of the VM, which has its own properties already, what QEMU tells of it.
+func newLayout(fixed objects, vm *object) *layout {
+	l := &layout{fixed: fixed, vm: vm}
+	for _, p := range ownProperties {
+		l.facts = append(l.facts, p.of)
+	}
+	for q := range inventory.Queries {
+		query := &inventory.Queries[q]
+		for f := range query.Facts {
+			vm.main.table.Properties = append(vm.main.table.Properties, query.Facts[f])
+			l.facts = append(l.facts, func(s *state) inventory.Value { return s.readings[q].fact(f) })
+		}
+		if query.Kind != nil {
+			l.kinds[q] = newKind(vm.path, query.Kind)
+		}
+	}
+	return l
+}
+
+func newKind(vm string, k *inventory.Kind) *kind {
+	main := newInterface(schema.Interface{Name: k.Interface, Properties: k.Properties}, nil)
+	return &kind{
+		name: k.Name, above: vm + "/" + k.Name,
+		main: main, interfaces: append(standardInterfaces(), main),
+	}
+}
+
+// object finds what is at path in a state, or nil.
+func (l *layout) object(s *state, path string) *object {
+	if path == l.vm.path {
+		return s.vm
+	}
+	if o := l.fixed[path]; o != nil {
+		return o
+	}
+	for q, kind := range l.kinds {
+		if kind == nil || !strings.HasPrefix(path, kind.above) {
+			continue
+		}
+		if objects := s.readings[q].objects; len(objects) > 0 && path == kind.above {
+			return kind.parent(objects)
+		}
+		if o := s.readings[q].find(path); o != nil {
+			return o
+		}
+	}
+	return nil
+}
+
+// parent is the object above those of the kind, which only introspection and Peer know.
+func (k *kind) parent(objects []*object) *object {
+	p := &object{path: k.above, interfaces: standardInterfaces()}
+	for _, o := range objects {
+		p.children = append(p.children, o.path[len(k.above)+1:])
+	}
+	return p
+}
+
+// managed are the objects below the VM's, but for those that are there for introspection alone.
+func (l *layout) managed(s *state) (list []*object) {
+	for _, o := range l.fixed {
+		if strings.HasPrefix(o.path, l.vm.path+"/") {
+			list = append(list, o)
+		}
+	}
+	slices.SortFunc(list, func(a, b *object) int { return strings.Compare(a.path, b.path) })
+	for _, r := range s.readings {
+		list = append(list, r.objects...)
+	}
+	return list
+}
+
+// vmObject is the VM's object as a state shows it: before, if that shows the same.
+func (l *layout) vmObject(s *state, before *object) *object {
+	now := *l.vm
+	now.values = make([]inventory.Value, len(l.facts))
+	for f, fact := range l.facts {
+		now.values[f] = fact(s)
+	}
+	now.children = slices.Clip(now.children)
+	for q, kind := range l.kinds {
+		if kind != nil && len(s.readings[q].objects) > 0 {
+			now.children = append(now.children, kind.name)
+		}
+	}
+	if before != nil && slices.Equal(now.values, before.values) && slices.Equal(now.children, before.children) {
+		return before
+	}
+	return &now
+}
