@@ -52,8 +52,13 @@ func testDisk(t *testing.T, g guest) {
 	}
 	g.call(t, "BlockResize", 4<<20, options("node-name", "plugged"))
 	g.Await(t, "test $(cat /sys/block/vda/size) = 8192") // sectors of 512 bytes
+	rig.Eventually(t, "the drive shows its size", func() bool {
+		return objects(t, g.conn)["block/vblk0"]["VirtualSize"].Value() == uint64(4<<20)
+	})
 
+	signals := watch(t, g.conn, dbus.WithMatchInterface(objectManager))
 	g.call(t, "DeviceDel", "vblk0")
+	appears(t, signals, "InterfacesRemoved", "device/vblk0") // once the guest has let go of it
 	g.event(t, "DeviceDeleted", "device", "vblk0")
 	g.call(t, "BlockdevDel", "plugged") // refused while in use
 	g.Run(t, "test ! -e /sys/block/vda")
@@ -93,6 +98,7 @@ func testBalloon(t *testing.T, g guest) {
 	before := g.Run(t, "grep MemTotal /proc/meminfo")
 	g.call(t, "Balloon", memory)
 	g.event(t, "BalloonChange", "actual", int64(memory))
+	rig.Eventually(t, "BalloonActual shows it", func() bool { return get[uint64](t, g.conn, "BalloonActual") == memory })
 	if now := g.Run(t, "grep MemTotal /proc/meminfo"); now == before {
 		t.Errorf("the guest still has %s", now)
 	}

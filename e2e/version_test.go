@@ -117,7 +117,7 @@ func replaceQEMU(t testing.TB, vm *rig.QEMU, program string, signals <-chan *dbu
 }
 
 // untilConnected waits until Connected is shown to be true, and returns what the object
-// manager has told before.
+// manager has told before of the commands and events.
 func untilConnected(t testing.TB, signals <-chan *dbus.Signal) (told []*dbus.Signal) {
 	t.Helper()
 	patience := time.After(rig.Timeout)
@@ -126,7 +126,9 @@ func untilConnected(t testing.TB, signals <-chan *dbus.Signal) (told []*dbus.Sig
 		case s := <-signals:
 			switch {
 			case strings.HasPrefix(s.Name, objectManager):
-				told = append(told, s)
+				if s.Body[0] == qmpPath {
+					told = append(told, s)
+				}
 			case s.Name != propsIf+".PropertiesChanged":
 			case s.Body[1].(map[string]dbus.Variant)["Connected"].Value() == true:
 				return told
