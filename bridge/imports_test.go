@@ -21,6 +21,7 @@ var mayImport = map[string][]string{
 	"bridge/turns":        {},
 	"qmp":                 {"qmp/socket"},
 	"qmp/socket":          {},
+	"qmp/fdtest":          {},
 	"qmp/qmptest":         {"qmp/socket"},
 	"schema":              {"schema/wire"},
 	"schema/freeze":       {},

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"qmp-dbus-bridge/qmp"
+	"qmp-dbus-bridge/qmp/fdtest"
 	"qmp-dbus-bridge/qmp/qmptest"
 )
 
@@ -41,7 +42,7 @@ func TestHandshake(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			checkFDs(t)
+			fdtest.Check(t)
 			events := make(chan string, 2)
 			options := qmp.Options{OnEvent: func(e qmp.Event) { events <- e.Name }}
 			_, s := qmptest.Start(t, qmptest.Options{Greeting: test.greeting, Capabilities: true},
@@ -85,7 +86,7 @@ func TestHandshakeErrors(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			checkFDs(t)
+			fdtest.Check(t)
 			_, s := qmptest.Start(t, qmptest.Options{Greeting: test.greeting, Capabilities: true},
 				func(q *qmptest.QEMU, _ *qmptest.Request) { q.Send(test.answer + "\r\n") })
 			_, err := qmp.Open(context.Background(), s, qmp.Options{MaxLine: 1000})
@@ -97,7 +98,7 @@ func TestHandshakeErrors(t *testing.T) {
 }
 
 func TestHandshakeEnd(t *testing.T) {
-	checkFDs(t)
+	fdtest.Check(t)
 	_, s := qmptest.Start(t, qmptest.Options{Capabilities: true},
 		func(q *qmptest.QEMU, _ *qmptest.Request) { q.Hangup() })
 	if _, err := qmp.Open(context.Background(), s, qmp.Options{}); !errors.Is(err, io.EOF) {
@@ -116,7 +117,7 @@ func TestHandshakeEnd(t *testing.T) {
 func TestSilentMonitor(t *testing.T) {
 	for _, sent := range []string{"", `{"QM`} {
 		t.Run(sent, func(t *testing.T) {
-			checkFDs(t)
+			fdtest.Check(t)
 			q, s := qmptest.Start(t, qmptest.Options{Silent: true}, nil)
 			q.Send(sent)
 			_, err := qmp.Open(context.Background(), s, qmp.Options{GreetingTimeout: 30 * time.Millisecond})
@@ -131,7 +132,7 @@ func TestSilentMonitor(t *testing.T) {
 }
 
 func TestSilentAfterGreeting(t *testing.T) {
-	checkFDs(t)
+	fdtest.Check(t)
 	_, s := qmptest.Start(t, qmptest.Options{Capabilities: true},
 		func(q *qmptest.QEMU, _ *qmptest.Request) {
 			for range 100 { // noise does not prolong it
@@ -147,7 +148,7 @@ func TestSilentAfterGreeting(t *testing.T) {
 }
 
 func TestHandshakeCancelled(t *testing.T) {
-	checkFDs(t)
+	fdtest.Check(t)
 	_, s := qmptest.Start(t, qmptest.Options{Silent: true}, nil)
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
 	defer cancel()
@@ -164,7 +165,7 @@ func TestHandshakeCancelled(t *testing.T) {
 
 // A context that ends after Open is of no concern to the Conn.
 func TestContextEndsAfterOpen(t *testing.T) {
-	checkFDs(t)
+	fdtest.Check(t)
 	_, s := qmptest.Start(t, qmptest.Options{}, qmptest.Answers{"a": "{}"}.Handle)
 	ctx, cancel := context.WithCancel(context.Background())
 	c, err := qmp.Open(ctx, s, qmp.Options{})
@@ -179,7 +180,7 @@ func TestContextEndsAfterOpen(t *testing.T) {
 }
 
 func TestDialPath(t *testing.T) {
-	checkFDs(t)
+	fdtest.Check(t)
 	l := qmptest.Listen(t, qmptest.Options{}, qmptest.Answers{"a": "{}"}.Handle)
 	ctx := context.Background()
 	options := qmp.Options{GreetingTimeout: 50 * time.Millisecond}
@@ -206,7 +207,7 @@ func TestDialPath(t *testing.T) {
 }
 
 func TestDialErrors(t *testing.T) {
-	checkFDs(t)
+	fdtest.Check(t)
 	ctx := context.Background()
 	if _, err := qmp.Dial(ctx, qmp.Address(filepath.Join(t.TempDir(), "absent")), qmp.Options{}); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("Dial = %v, want fs.ErrNotExist", err)
@@ -217,7 +218,7 @@ func TestDialErrors(t *testing.T) {
 }
 
 func TestDialInherited(t *testing.T) {
-	checkFDs(t)
+	fdtest.Check(t)
 	l := qmptest.Listen(t, qmptest.Options{}, qmptest.Answers{"a": "{}"}.Handle)
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM, 0)
 	if err != nil {

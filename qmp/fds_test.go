@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"qmp-dbus-bridge/qmp"
+	"qmp-dbus-bridge/qmp/fdtest"
 	"qmp-dbus-bridge/qmp/qmptest"
 	"qmp-dbus-bridge/qmp/socket"
 )
@@ -27,8 +28,8 @@ func TestFDsSent(t *testing.T) {
 		r.Return("{}")
 	})
 	for _, name := range []string{"getfd", "add-fd"} {
-		w1, r1 := pipe(t)
-		w2, r2 := pipe(t)
+		w1, r1 := fdtest.Pipe(t)
+		w2, r2 := fdtest.Pipe(t)
 		if _, err := c.Execute(context.Background(), qmp.Command{Name: name, FDs: []int{w1, w2}}); err != nil {
 			t.Fatal(err)
 		}
@@ -39,8 +40,8 @@ func TestFDsSent(t *testing.T) {
 		if n, err := r2.Read(buf); n != 1 || err != nil {
 			t.Errorf("%s: pipe %d, %v", name, n, err)
 		}
-		wantClosed(t, r1)
-		wantClosed(t, r2)
+		fdtest.WantClosed(t, r1)
+		fdtest.WantClosed(t, r2)
 	}
 }
 
@@ -48,8 +49,8 @@ func TestFDsSent(t *testing.T) {
 func TestFDCommandsOneByOne(t *testing.T) {
 	ch, handler := requests()
 	c, _ := open(t, qmp.Options{}, handler)
-	w1, _ := pipe(t)
-	w2, _ := pipe(t)
+	w1, _ := fdtest.Pipe(t)
+	w2, _ := fdtest.Pipe(t)
 	first := start(c, qmp.Command{Name: "getfd", FDs: []int{w1}})
 	second := start(c, qmp.Command{Name: "add-fd", FDs: []int{w2}})
 	third := start(c, qmp.Command{Name: "third"})
@@ -92,7 +93,7 @@ func TestFDsClosedWhenRefused(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			w, r := pipe(t)
+			w, r := fdtest.Pipe(t)
 			test.command.FDs = []int{w}
 			for range test.others {
 				test.command.FDs = append(test.command.FDs, 1<<20)
@@ -104,17 +105,17 @@ func TestFDsClosedWhenRefused(t *testing.T) {
 			if got := <-reply; got.Err == nil || !strings.Contains(got.Err.Error(), test.want) {
 				t.Errorf("reply %v, want %q", got.Err, test.want)
 			}
-			wantClosed(t, r)
+			fdtest.WantClosed(t, r)
 			if n := c.InFlight(); n != 0 {
 				t.Errorf("InFlight = %d, want 0", n)
 			}
 		})
 	}
-	w, r := pipe(t)
+	w, r := fdtest.Pipe(t)
 	if _, err := c.Execute(cancelled, qmp.Command{Name: "getfd", FDs: []int{w}}); err != context.Canceled {
 		t.Errorf("Execute = %v", err)
 	}
-	wantClosed(t, r)
+	fdtest.WantClosed(t, r)
 }
 
 func TestMissingFD(t *testing.T) {
@@ -132,9 +133,9 @@ func TestMissingFD(t *testing.T) {
 func TestRefusedWhenItsTurnComes(t *testing.T) {
 	ch, handler := requests()
 	c, _ := open(t, qmp.Options{}, handler)
-	w1, _ := pipe(t)
+	w1, _ := fdtest.Pipe(t)
 	first := start(c, qmp.Command{Name: "getfd", FDs: []int{w1}})
-	w2, r2 := pipe(t)
+	w2, r2 := fdtest.Pipe(t)
 	second := start(c, qmp.Command{Name: "getfd", FDs: []int{w2, 1 << 20}})
 	third := start(c, qmp.Command{Name: "third"})
 	receive(t, ch).Return("{}")
@@ -148,14 +149,14 @@ func TestRefusedWhenItsTurnComes(t *testing.T) {
 	if got := receive(t, third); got.Return != "3" {
 		t.Errorf("reply %v", got)
 	}
-	wantClosed(t, r2)
+	fdtest.WantClosed(t, r2)
 }
 
 func TestFDsClosedAtTheEnd(t *testing.T) {
 	ch, handler := requests()
 	c, qemu := open(t, qmp.Options{}, handler)
-	w1, r1 := pipe(t)
-	w2, r2 := pipe(t)
+	w1, r1 := fdtest.Pipe(t)
+	w2, r2 := fdtest.Pipe(t)
 	start(c, qmp.Command{Name: "getfd", FDs: []int{w1}})
 	waiting := start(c, qmp.Command{Name: "getfd", FDs: []int{w2}})
 	receive(t, ch)
@@ -164,11 +165,11 @@ func TestFDsClosedAtTheEnd(t *testing.T) {
 		t.Errorf("reply %v", got)
 	}
 	receive(t, c.Done())
-	wantClosed(t, r1)
-	wantClosed(t, r2)
-	w3, r3 := pipe(t)
+	fdtest.WantClosed(t, r1)
+	fdtest.WantClosed(t, r2)
+	w3, r3 := fdtest.Pipe(t)
 	if got := receive(t, start(c, qmp.Command{Name: "getfd", FDs: []int{w3}})); !errors.Is(got.Err, qmp.ErrClosed) {
 		t.Errorf("reply %v", got)
 	}
-	wantClosed(t, r3)
+	fdtest.WantClosed(t, r3)
 }

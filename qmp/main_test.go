@@ -4,17 +4,14 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
-	"os"
-	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
-	"golang.org/x/sys/unix"
 
 	"qmp-dbus-bridge/qmp"
+	"qmp-dbus-bridge/qmp/fdtest"
 	"qmp-dbus-bridge/qmp/qmptest"
 )
 
@@ -26,7 +23,7 @@ const patience = time.Minute
 // open gives a Conn to a fake QEMU. At the test's end no file descriptor may be left.
 func open(t testing.TB, options qmp.Options, handler qmptest.Handler) (*qmp.Conn, *qmptest.QEMU) {
 	t.Helper()
-	checkFDs(t)
+	fdtest.Check(t)
 	qemu, s := qmptest.Start(t, qmptest.Options{}, handler)
 	c, err := qmp.Open(context.Background(), s, options)
 	if err != nil {
@@ -97,53 +94,3 @@ func (l *log) String() string {
 }
 
 func (l *log) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
-
-func checkFDs(t testing.TB) {
-	t.Helper()
-	before := openFDs(t)
-	t.Cleanup(func() {
-		if after := openFDs(t); after != before {
-			t.Errorf("open file descriptors:\n%s\nwant\n%s", after, before)
-		}
-	})
-}
-
-func openFDs(t testing.TB) string {
-	t.Helper()
-	names, err := filepath.Glob("/proc/self/fd/*")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var open []string
-	for _, name := range names {
-		if target, err := os.Readlink(name); err == nil && !strings.HasPrefix(target, "anon_inode:") {
-			open = append(open, filepath.Base(name)+" "+target)
-		}
-	}
-	return strings.Join(open, "\n")
-}
-
-// pipe gives the write end of a pipe, for a command to own, and the read end.
-func pipe(t testing.TB) (w int, r *os.File) {
-	t.Helper()
-	var fds [2]int
-	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
-		t.Fatal(err)
-	}
-	r = os.NewFile(uintptr(fds[0]), "pipe")
-	t.Cleanup(func() { r.Close() })
-	return fds[1], r
-}
-
-// wantClosed fails unless the pipe's write end has been closed everywhere.
-func wantClosed(t testing.TB, r *os.File) {
-	t.Helper()
-	end := make(chan error, 1)
-	go func() {
-		_, err := r.Read(make([]byte, 1))
-		end <- err
-	}()
-	if err := receive(t, end); err == nil || err.Error() != "EOF" {
-		t.Errorf("pipe: %v, want EOF", err)
-	}
-}

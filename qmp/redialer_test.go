@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"qmp-dbus-bridge/qmp"
+	"qmp-dbus-bridge/qmp/fdtest"
 	"qmp-dbus-bridge/qmp/qmptest"
 )
 
@@ -67,7 +68,7 @@ func TestRedialerLogsReasonsOnce(t *testing.T) {
 }
 
 func TestRedialer(t *testing.T) {
-	checkFDs(t)
+	fdtest.Check(t)
 	path := t.TempDir() + "/qmp"
 	l := qmptest.ListenAt(t, path, qmptest.Options{}, qmptest.Answers{"a": "{}"}.Handle)
 	up, down := make(chan *qmp.Conn, 9), make(chan error, 9)
@@ -109,7 +110,7 @@ func TestRedialer(t *testing.T) {
 
 // When Up fails the Conn is closed and another one made.
 func TestRedialerUpFails(t *testing.T) {
-	checkFDs(t)
+	fdtest.Check(t)
 	l := qmptest.Listen(t, qmptest.Options{}, qmptest.Answers{}.Handle)
 	ctx, cancel := context.WithCancel(context.Background())
 	r := qmp.NewRedialer(qmp.Address(l.Path), qmp.Options{})
@@ -132,7 +133,7 @@ func TestRedialerUpFails(t *testing.T) {
 
 // An inherited file descriptor can't be dialled again.
 func TestRedialerOnce(t *testing.T) {
-	checkFDs(t)
+	fdtest.Check(t)
 	qemu, s := qmptest.Start(t, qmptest.Options{}, qmptest.Answers{}.Handle)
 	c, err := qmp.Open(context.Background(), s, qmp.Options{})
 	if err != nil {

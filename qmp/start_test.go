@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"qmp-dbus-bridge/qmp"
+	"qmp-dbus-bridge/qmp/fdtest"
 	"qmp-dbus-bridge/qmp/qmptest"
 )
 
@@ -261,7 +262,7 @@ func TestLanes(t *testing.T) {
 }
 
 func TestOOBWithoutCapability(t *testing.T) {
-	checkFDs(t)
+	fdtest.Check(t)
 	ch, handler := requests()
 	_, s := qmptest.Start(t, qmptest.Options{Greeting: `{"QMP": {}}`}, handler)
 	c, err := qmp.Open(context.Background(), s, qmp.Options{})
@@ -313,7 +314,7 @@ func TestWaitingBytesLimit(t *testing.T) {
 
 // A QEMU that doesn't read makes nobody wait: what it doesn't take is queued, to a limit.
 func TestUnsentLimit(t *testing.T) {
-	checkFDs(t)
+	fdtest.Check(t)
 	stop := make(chan bool)
 	_, s := qmptest.Start(t, qmptest.Options{}, func(*qmptest.QEMU, *qmptest.Request) { <-stop })
 	c, err := qmp.Open(context.Background(), s, qmp.Options{})

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"qmp-dbus-bridge/bridge/endpoint"
+	"qmp-dbus-bridge/qmp/fdtest"
 	"qmp-dbus-bridge/qmp/socket"
 	"qmp-dbus-bridge/schema/wire"
 )
@@ -40,7 +41,7 @@ type bus struct {
 // newBus makes a bus that has said nothing yet, and our end of its socket.
 func newBus(t testing.TB) (*bus, *socket.Conn) {
 	t.Helper()
-	checkFDs(t)
+	fdtest.Check(t)
 	ours, theirs, err := socket.Pair()
 	if err != nil {
 		t.Fatal(err)

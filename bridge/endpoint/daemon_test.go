@@ -14,6 +14,7 @@ import (
 	"github.com/godbus/dbus/v5"
 
 	"qmp-dbus-bridge/bridge/endpoint"
+	"qmp-dbus-bridge/qmp/fdtest"
 	"qmp-dbus-bridge/schema/wire"
 )
 
@@ -42,7 +43,7 @@ func startDaemon(t testing.TB) string {
 		}
 		t.Skipf("no %s", program)
 	}
-	checkFDs(t)
+	fdtest.Check(t)
 	dir := t.TempDir()
 	config := filepath.Join(dir, "bus.conf")
 	text := fmt.Sprintf(daemonConfig, filepath.Join(dir, "bus"))

@@ -2,13 +2,13 @@ package endpoint_test
 
 import (
 	"os"
-	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
+
+	"qmp-dbus-bridge/qmp/fdtest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -16,43 +16,12 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // patience is how long a test waits for what has to happen.
 const patience = 10 * time.Second
 
-// checkFDs fails the test if it ends with other file descriptors than it began with.
-func checkFDs(t testing.TB) {
-	t.Helper()
-	before := openFDs(t)
-	t.Cleanup(func() {
-		if after := openFDs(t); after != before {
-			t.Errorf("open file descriptors:\n%s\nwant\n%s", after, before)
-		}
-	})
-}
-
-func openFDs(t testing.TB) string {
-	t.Helper()
-	names, err := filepath.Glob("/proc/self/fd/*")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var open []string
-	for _, name := range names {
-		if target, err := os.Readlink(name); err == nil && !strings.HasPrefix(target, "anon_inode:") {
-			open = append(open, filepath.Base(name)+" "+target)
-		}
-	}
-	return strings.Join(open, "\n")
-}
-
 // pipes makes n pipes: their write ends, to be sent away, and their read ends.
 func pipes(t testing.TB, n int) (writers []int, readers []*os.File) {
 	t.Helper()
 	for range n {
-		var fds [2]int
-		if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
-			t.Fatal(err)
-		}
-		r := os.NewFile(uintptr(fds[0]), "pipe")
-		t.Cleanup(func() { r.Close() })
-		writers, readers = append(writers, fds[1]), append(readers, r)
+		w, r := fdtest.Pipe(t)
+		writers, readers = append(writers, w), append(readers, r)
 	}
 	return writers, readers
 }

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"qmp-dbus-bridge/qmp/fdtest"
 	"qmp-dbus-bridge/qmp/socket"
 )
 
@@ -26,7 +27,7 @@ func TestNewRefuses(t *testing.T) {
 		}
 		return fd
 	}
-	w, _ := pipe(t)
+	w, _ := fdtest.Pipe(t)
 	tests := []struct {
 		name string
 		fd   int
@@ -71,7 +72,7 @@ func TestNewSetsBlockingAndCloseOnExec(t *testing.T) {
 }
 
 func TestPairAndCredentials(t *testing.T) {
-	checkFDs(t)
+	fdtest.Check(t)
 	c, peer, err := socket.Pair()
 	if err != nil {
 		t.Fatal(err)
@@ -94,7 +95,7 @@ func TestPairAndCredentials(t *testing.T) {
 }
 
 func TestDial(t *testing.T) {
-	checkFDs(t)
+	fdtest.Check(t)
 	for _, path := range []string{filepath.Join(t.TempDir(), "s"), "@qmp-dbus-bridge-test-" + t.Name()} {
 		listener, err := net.Listen("unix", path)
 		if err != nil {
@@ -122,7 +123,7 @@ func TestDial(t *testing.T) {
 }
 
 func TestDialErrors(t *testing.T) {
-	checkFDs(t)
+	fdtest.Check(t)
 	dir := t.TempDir()
 	dead := filepath.Join(dir, "dead")
 	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: dead, Net: "unix"})
@@ -154,7 +155,7 @@ func TestDialErrors(t *testing.T) {
 
 // With a full backlog the kernel answers EAGAIN; Dial waits until ctx ends.
 func TestDialFullBacklog(t *testing.T) {
-	checkFDs(t)
+	fdtest.Check(t)
 	path := filepath.Join(t.TempDir(), "s")
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"qmp-dbus-bridge/qmp/fdtest"
 	"qmp-dbus-bridge/qmp/socket"
 )
 
@@ -113,7 +114,7 @@ func TestSendFDs(t *testing.T) {
 		if queued {
 			before = fill(t, a)
 		}
-		w, r := pipe(t)
+		w, r := fdtest.Pipe(t)
 		if err := a.Send([]byte("take this"), []int{w}); err != nil {
 			t.Fatal(err)
 		}
@@ -128,7 +129,7 @@ func TestSendFDs(t *testing.T) {
 			t.Error("the file descriptor is not close-on-exec")
 		}
 		unix.Close(fds[0])
-		wantClosed(t, r)
+		fdtest.WantClosed(t, r)
 		readN(t, b, len("ake this"))
 	}
 }
@@ -138,8 +139,8 @@ func TestSendFDsApart(t *testing.T) {
 	a, b := pair(t)
 	before := fill(t, a)
 	for i := range 3 {
-		w, _ := pipe(t)
-		w2, _ := pipe(t)
+		w, _ := fdtest.Pipe(t)
+		w2, _ := fdtest.Pipe(t)
 		if err := a.Send([]byte{'a', byte('0' + i)}, []int{w, w2}[:1+i%2]); err != nil {
 			t.Fatal(err)
 		}
@@ -203,11 +204,11 @@ func TestFDLimits(t *testing.T) {
 
 func TestBadFDLeavesConnection(t *testing.T) {
 	a, b := pair(t)
-	w, r := pipe(t)
+	w, r := fdtest.Pipe(t)
 	if err := a.Send([]byte("x"), []int{w, 1 << 20}); !errors.Is(err, unix.EBADF) {
 		t.Errorf("Send = %v, want EBADF", err)
 	}
-	wantClosed(t, r)
+	fdtest.WantClosed(t, r)
 	if err := a.Send([]byte("y"), nil); err != nil {
 		t.Error(err)
 	}
@@ -219,8 +220,8 @@ func TestBadFDLeavesConnection(t *testing.T) {
 // More file descriptors than the process may open are an error, not a silent loss.
 func TestLostFDs(t *testing.T) {
 	a, b := pair(t)
-	w, r := pipe(t)
-	w2, r2 := pipe(t)
+	w, r := fdtest.Pipe(t)
+	w2, r2 := fdtest.Pipe(t)
 	if err := a.Send([]byte("x"), []int{w, w2}); err != nil {
 		t.Fatal(err)
 	}
@@ -240,8 +241,8 @@ func TestLostFDs(t *testing.T) {
 	if err == nil || fds != nil {
 		t.Errorf("Read = %v, %v, want an error", fds, err)
 	}
-	wantClosed(t, r)
-	wantClosed(t, r2)
+	fdtest.WantClosed(t, r)
+	fdtest.WantClosed(t, r2)
 }
 
 func lowestFree(t *testing.T) int {
@@ -257,19 +258,19 @@ func lowestFree(t *testing.T) int {
 func TestCloseDiscardsQueue(t *testing.T) {
 	a, _ := pair(t)
 	fill(t, a)
-	w, r := pipe(t)
-	w2, r2 := pipe(t)
+	w, r := fdtest.Pipe(t)
+	w2, r2 := fdtest.Pipe(t)
 	if err := errors.Join(a.Send([]byte("x"), []int{w}), a.Send([]byte("x"), []int{w2})); err != nil {
 		t.Fatal(err)
 	}
 	a.Close()
-	wantClosed(t, r)
-	wantClosed(t, r2)
-	w3, r3 := pipe(t)
+	fdtest.WantClosed(t, r)
+	fdtest.WantClosed(t, r2)
+	w3, r3 := fdtest.Pipe(t)
 	if err := a.Send([]byte("x"), []int{w3}); err != net.ErrClosed {
 		t.Errorf("Send after Close = %v, want net.ErrClosed", err)
 	}
-	wantClosed(t, r3)
+	fdtest.WantClosed(t, r3)
 	if n := a.Queued(); n != 0 {
 		t.Errorf("Queued = %d, want 0", n)
 	}
@@ -285,7 +286,7 @@ func TestPeerGone(t *testing.T) {
 		if queued {
 			fill(t, a)
 			var w int
-			w, r = pipe(t)
+			w, r = fdtest.Pipe(t)
 			if err := a.Send([]byte("x"), []int{w}); err != nil {
 				t.Fatal(err)
 			}
@@ -301,7 +302,7 @@ func TestPeerGone(t *testing.T) {
 			}
 		}
 		if queued {
-			wantClosed(t, r)
+			fdtest.WantClosed(t, r)
 		}
 		if got, _ := readN(t, a, 8); string(got) != "farewell" {
 			t.Errorf("Read = %q, want farewell", got)
