@@ -34,10 +34,12 @@ func ticketOf(tb testing.TB, r *qmptest.Request) ticket {
 }
 
 // pipeline sends n calls of a withheld command without waiting, numbered.
-func (c *caller) pipeline(n int) chan *dbus.Call {
+func (c *caller) pipeline(n int) chan *dbus.Call { return c.pipelineOf("wait", n) }
+
+func (c *caller) pipelineOf(command string, n int) chan *dbus.Call {
 	replies := make(chan *dbus.Call, n)
 	for i := range n {
-		c.Object(busName, qmpPath).Go(call, 0, replies, "wait", map[string]dbus.Variant{
+		c.Object(busName, qmpPath).Go(call, 0, replies, command, map[string]dbus.Variant{
 			"Sender": dbus.MakeVariant(c.unique), "Number": dbus.MakeVariant(i),
 		})
 	}

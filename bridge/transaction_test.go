@@ -1,11 +1,8 @@
 package bridge_test
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -22,24 +19,8 @@ const backupPolicy = `
 @id("copies") permit (principal in Role::"helper", action == Action::"blockdev-backup", resource)
   when { context.arguments.device == "disk0" };`
 
-// schemaFile is one that was captured, on one line.
-func schemaFile(tb testing.TB, path string) string {
-	tb.Helper()
-	text, err := os.ReadFile(path)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	var line bytes.Buffer
-	if err := json.Compact(&line, text); err != nil {
-		tb.Fatal(err)
-	}
-	return line.String()
-}
-
-const capturedSchemas = "../schema/testdata/schemas/"
-
 func serveBackups(t *testing.T) (*world, *machine) {
-	m := newMachine(t, map[string]string{"query-qmp-schema": schemaFile(t, capturedSchemas+"qmp-schema-10.0.2-x86_64.json")})
+	m := newMachine(t, map[string]string{"query-qmp-schema": captured(t)["qmp-schema-10.0.2-x86_64.json"]})
 	w := newWorld(t, m.dial)
 	w.cedar = []string{backupPolicy}
 	w.join()
@@ -206,13 +187,9 @@ func TestMaxActions(t *testing.T) {
 // TestTransactionIsTheOnlyWrapper looks in all captured schemas for members that choose among
 // commands: a union of which most branches are called like one.
 func TestTransactionIsTheOnlyWrapper(t *testing.T) {
-	files, err := filepath.Glob(capturedSchemas + "*.json")
-	if err != nil || len(files) < 3 {
-		t.Fatalf("%d schemas, %v", len(files), err)
-	}
-	for _, file := range files {
-		if got := wrappers(t, schemaFile(t, file)); !slices.Equal(got, []string{"transaction"}) {
-			t.Errorf("%s: %q wrap commands, want transaction alone", filepath.Base(file), got)
+	for name, schema := range captured(t) {
+		if got := wrappers(t, schema); !slices.Equal(got, []string{"transaction"}) {
+			t.Errorf("%s: %q wrap commands, want transaction alone", name, got)
 		}
 	}
 }
