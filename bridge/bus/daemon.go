@@ -47,7 +47,7 @@ func Start(ctx context.Context, c Config) (*Daemon, error) {
 	if err != nil {
 		return nil, err
 	}
-	dir, err := openDirectory(c.Dir, c.access())
+	dir, err := openDirectory(c.Dir, c.door())
 	if err != nil {
 		return nil, fmt.Errorf("bus directory: %w", err)
 	}

@@ -17,21 +17,21 @@ const parentMode = 0o755
 // its owner, the daemon's user, can make or rename anything in it, and nobody but
 // root and ourselves can replace it or a directory above it; so its path is safe to use.
 type directory struct {
-	path   string // without symbolic links
-	access access
-	lock   *os.File // the directory itself
-	made   bool     // by us
+	path string // without symbolic links
+	door door
+	lock *os.File // the directory itself
+	made bool     // by us, or by a bridge that could not remove it
 }
 
-// openDirectory makes the directory at path as access says, or takes the one that
-// is there if it is ours, lets in nobody whom access doesn't and no other
-// bridge uses it.
-func openDirectory(path string, access access) (*directory, error) {
+// openDirectory makes the directory at path as the door says, or takes the one that
+// is there if it is ours, no other bridge uses it, and it lets in nobody else or
+// was left by a bridge.
+func openDirectory(path string, door door) (*directory, error) {
 	parent, err := trustedParent(filepath.Dir(path))
 	if err != nil {
 		return nil, err
 	}
-	d := &directory{path: filepath.Join(parent, filepath.Base(path)), access: access}
+	d := &directory{path: filepath.Join(parent, filepath.Base(path)), door: door}
 	err = os.Mkdir(d.path, privateMode)
 	d.made = err == nil
 	if err != nil && !errors.Is(err, fs.ErrExist) {
@@ -110,13 +110,14 @@ func (d *directory) open() error {
 	return nil
 }
 
-// adopt checks and locks the directory, and makes it what it is to be.
+// adopt locks and checks the directory, and makes it what it is to be. Whether it is in use
+// is asked first: what another bridge uses is not to be changed, whatever its mode.
 func (d *directory) adopt(f *os.File) error {
 	info, err := f.Stat()
 	if err != nil {
 		return err
 	}
-	if err := d.access.check(info); err != nil {
+	if err := d.door.checkOwner(info); err != nil {
 		return fmt.Errorf("%s %w", d.path, err)
 	}
 	// Another bridge that ends removes the directory before it unlocks it: then
@@ -124,7 +125,13 @@ func (d *directory) adopt(f *os.File) error {
 	if unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil || !d.isAtPath(info) {
 		return fmt.Errorf("%s is in use by another bridge: choose another with --name or --bus-dir", d.path)
 	}
-	err = d.access.apply(f)
+	if info, err = f.Stat(); err != nil { // as whoever had the lock left it
+		return err
+	}
+	if err := d.checkLeftover(info); err != nil {
+		return fmt.Errorf("%s %w", d.path, err)
+	}
+	err = d.door.apply(f, info)
 	if err != nil && d.made {
 		err = errors.Join(err, os.Remove(d.path))
 	}

@@ -49,15 +49,14 @@ var directories = []struct {
 	{"file", func(t *testing.T, dir string) {
 		mustDo(t, os.WriteFile(dir, nil, 0o600))
 	}, 0o700, "not a directory"},
-	{"wider", func(t *testing.T, dir string) { mkdir(t, dir, 0o701) }, 0o700, "has mode 0701, more than the 0700"},
-	{"wider than shared", func(t *testing.T, dir string) { mkdir(t, dir, 0o715) }, 0o711, "has mode 0715, more than the 0711"},
-	{"group may list", func(t *testing.T, dir string) { mkdir(t, dir, 0o750) }, 0o711, "has mode 0750, more than the 0711"},
-	{"others may pass", func(t *testing.T, dir string) { mkdir(t, dir, 0o711) }, 0o750, "has mode 0711, more than the 0750"},
-	{"group may write", func(t *testing.T, dir string) { mkdir(t, dir, 0o770) }, 0o750, "has mode 0770, more than the 0750"},
-	{"open to another group", func(t *testing.T, dir string) {
-		mkdir(t, dir, 0o750)
+	{"wider and not only the bus's", func(t *testing.T, dir string) { inhabited(t, dir, 0o755) }, 0o700, "has mode 0755, more than the 0700 that the granted subjects need, and is not the bus's alone"},
+	{"open to another group, and not only the bus's", func(t *testing.T, dir string) {
+		inhabited(t, dir, 0o750)
 		mustDo(t, os.Chown(dir, 0, int(rig.Bob.GID)))
-	}, 0o750, "is open to gid 2, and not to gid 60"},
+	}, 0o750, "is open to gid 2, and not to gid 60, and is not the bus's alone"},
+	{"group may write", func(t *testing.T, dir string) { mkdir(t, dir, 0o770) }, 0o750, "can be written by others (mode 0770): remove it"},
+	{"others may write", func(t *testing.T, dir string) { mkdir(t, dir, 0o702) }, 0o700, "can be written by others (mode 0702): remove it"},
+	{"sticky", func(t *testing.T, dir string) { mkdir(t, dir, 0o777|os.ModeSticky) }, 0o711, "can be written by others (mode 0777): remove it"},
 	{"somebody else's", func(t *testing.T, dir string) {
 		mkdir(t, dir, 0o700)
 		mustDo(t, os.Chown(dir, int(rig.Alice.UID), 0))
@@ -93,16 +92,16 @@ var directories = []struct {
 	{"below what is sticky", func(t *testing.T, dir string) {
 		mustDo(t, os.Chmod(filepath.Dir(dir), 0o777|os.ModeSticky))
 	}, 0o700, ""},
-	{"stale", func(t *testing.T, dir string) {
-		mkdir(t, dir, 0o700)
-		mustDo(t, os.WriteFile(filepath.Join(dir, "bus.conf"), nil, 0o600))
-		l, err := net.ListenUnix("unix", &net.UnixAddr{Name: filepath.Join(dir, "bus"), Net: "unix"})
-		mustDo(t, err)
-		l.SetUnlinkOnClose(false)
-		mustDo(t, l.Close())
-	}, 0o700, ""},
+	{"stale", func(t *testing.T, dir string) { mkdir(t, dir, 0o700); leaveRemains(t, dir) }, 0o700, ""},
 	{"narrower", func(t *testing.T, dir string) { mkdir(t, dir, 0o700) }, 0o711, ""},
 	{"narrower than the group's", func(t *testing.T, dir string) { mkdir(t, dir, 0o700) }, 0o750, ""},
+	{"left wider", func(t *testing.T, dir string) { mkdir(t, dir, 0o755); leaveRemains(t, dir) }, 0o700, ""},
+	{"left for others", func(t *testing.T, dir string) { mkdir(t, dir, 0o711); leaveRemains(t, dir) }, 0o750, ""},
+	{"left for a group", func(t *testing.T, dir string) { mkdir(t, dir, 0o750); leaveRemains(t, dir) }, 0o711, ""},
+	{"left for another group", func(t *testing.T, dir string) {
+		mkdir(t, dir, 0o750)
+		mustDo(t, os.Chown(dir, 0, int(rig.Bob.GID)))
+	}, 0o750, ""},
 	{"left by the daemon's user", func(t *testing.T, dir string) {
 		mkdir(t, dir, 0o750)
 		mustDo(t, os.Chown(dir, int(rig.UUCP.UID), int(rig.Carol.GID)))
@@ -264,6 +263,52 @@ func TestKeepsWhatItDidNotMake(t *testing.T) {
 	if err != nil || len(entries) != 1 || entries[0].Name() != "other" {
 		t.Errorf("left in the directory: %v, %v", entries, err)
 	}
+}
+
+// TestInUse: what another bridge uses is in use, whoever may pass, and stays as it is.
+func TestInUse(t *testing.T) {
+	rig.RequireRoot(t)
+	d := start(t, shared)
+	dir := filepath.Dir(strings.TrimPrefix(d.Address(), "unix:path="))
+	startFails(t, private(dir), dir+" is in use by another bridge: choose another with --name or --bus-dir")
+	if got := mode(t, dir); got != 0o711 {
+		t.Errorf("mode %04o, want 0711", got)
+	}
+	rig.Alice.MustDial(t, d.Address())
+}
+
+// TestLeftover: a directory that a killed bridge left is removed in the end by the one that takes it.
+func TestLeftover(t *testing.T) {
+	rig.Require(t, "dbus-daemon")
+	dir := filepath.Join(rig.TempDir(t), "vm")
+	mkdir(t, dir, 0o711)
+	leaveRemains(t, dir)
+	d, err := bus.Start(context.Background(), private(dir))
+	mustDo(t, err)
+	if got := mode(t, dir); got != 0o700 {
+		t.Errorf("mode %04o, want 0700", got)
+	}
+	mustDo(t, d.Close())
+	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the directory is left: %v", err)
+	}
+}
+
+// leaveRemains leaves what a bus does that was killed.
+func leaveRemains(t *testing.T, dir string) {
+	t.Helper()
+	mustDo(t, os.WriteFile(filepath.Join(dir, "bus.conf"), nil, 0o600))
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: filepath.Join(dir, "bus"), Net: "unix"})
+	mustDo(t, err)
+	l.SetUnlinkOnClose(false)
+	mustDo(t, l.Close())
+}
+
+// inhabited makes a directory that somebody else uses too.
+func inhabited(t *testing.T, dir string, mode os.FileMode) {
+	t.Helper()
+	mkdir(t, dir, mode)
+	mustDo(t, os.WriteFile(filepath.Join(dir, "other"), nil, 0o600))
 }
 
 func mkdir(t *testing.T, dir string, mode os.FileMode) {

@@ -11,13 +11,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// ourFiles are what is in the directory of a bus: its socket and its configuration.
+var ourFiles = []string{"bus", "bus.conf"}
+
 // clear removes a bus's remains, and fails if a live one still answers.
 func (d *directory) clear() error {
 	socket := filepath.Join(d.path, "bus")
 	info, err := os.Lstat(socket)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return d.removeFiles()
+		return d.removeRemains()
 	case err != nil:
 		return err
 	case info.Mode().Type() != fs.ModeSocket:
@@ -30,6 +33,17 @@ func (d *directory) clear() error {
 	if !errors.Is(err, unix.ECONNREFUSED) {
 		return fmt.Errorf("%s is the socket of a bus that is running: end it, or use another directory", socket)
 	}
+	return d.removeRemains()
+}
+
+// removeRemains removes what a bridge has left that was killed. Then the directory was its own, and is ours
+// to remove in the end.
+func (d *directory) removeRemains() error {
+	for _, name := range ourFiles {
+		if _, err := os.Lstat(filepath.Join(d.path, name)); err == nil {
+			d.made = true
+		}
+	}
 	return d.removeFiles()
 }
 
@@ -41,12 +55,15 @@ func (d *directory) writeConfig(text []byte) (path string, err error) {
 		return "", err
 	}
 	_, err = f.Write(text)
-	return path, errors.Join(err, f.Chown(d.access.uid, -1), f.Close())
+	if d.door.uid != os.Geteuid() {
+		err = errors.Join(err, f.Chown(d.door.uid, anyID))
+	}
+	return path, errors.Join(err, f.Close())
 }
 
 func (d *directory) removeFiles() error {
 	var errs []error
-	for _, name := range []string{"bus", "bus.conf"} {
+	for _, name := range ourFiles {
 		if err := os.Remove(filepath.Join(d.path, name)); !errors.Is(err, fs.ErrNotExist) {
 			errs = append(errs, err)
 		}
@@ -59,7 +76,7 @@ func (d *directory) close() error {
 	return errors.Join(d.removeFiles(), d.leave())
 }
 
-// leave removes the directory if we made it and nobody put anything there, and unlocks it.
+// leave removes the directory if a bridge made it and nobody put anything there, and unlocks it.
 func (d *directory) leave() error {
 	if d.made {
 		_ = os.Remove(d.path) // fails where it isn't empty, and shall

@@ -42,7 +42,7 @@ func (c Config) reach(dir *directory) error {
 // warn logs which granted subjects can't reach the bus. It goes by the user database;
 // what counts are the groups that a process has.
 func (c Config) warn(dir *directory) {
-	if c.Logger == nil || c.DirMode() == privateMode {
+	if c.Logger == nil || c.dirMode() == privateMode {
 		return
 	}
 	if closed := dir.obstacle(); closed != "" {
