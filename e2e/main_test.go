@@ -30,6 +30,10 @@ const (
 var program string
 
 func TestMain(m *testing.M) {
+	if numbers, ok := os.LookupEnv(filterVariable); ok {
+		fmt.Fprintln(os.Stderr, filtered(numbers))
+		os.Exit(1)
+	}
 	dir, err := os.MkdirTemp("/tmp", "e2e")
 	if err != nil {
 		panic(err)

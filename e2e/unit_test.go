@@ -64,10 +64,11 @@ func TestUnitExposure(t *testing.T) {
 }
 
 // TestUnitCommand runs the unit's command as far as it goes without systemd: as its user would, without
-// capabilities and new privileges, in a directory that is made for it, telling systemd when it is ready.
+// capabilities and new privileges, with no system calls but those that the unit allows, in a directory that is made
+// for it, telling systemd when it is ready.
 func TestUnitCommand(t *testing.T) {
 	rig.RequireRoot(t)
-	rig.Require(t, "setpriv")
+	rig.Require(t, "setpriv", "systemd-analyze")
 	_, text := writeInstance(t)
 	vm := rig.StartQEMU(t, rig.QEMU{})
 	user := rig.Alice
@@ -102,8 +103,15 @@ func TestUnitCommand(t *testing.T) {
 	command := strings.NewReplacer("${QMP}", vm.Monitors[0], "$OPTIONS", "--audit="+audit+" --sandbox=require --grant=viewer=uid:2",
 		"/run/qmp-dbus-bridge/%i", runtime, "%i", "vm7").Replace(line[1])
 	bare := []string{"--no-new-privs", "--bounding-set=-all", "--inh-caps=-all", "--ambient-caps=-all"}
-	cmd := user.Command("setpriv", append(append(bare, "--"), strings.Fields(command)...)...)
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "NOTIFY_SOCKET=" + notify}
+	self, err := os.Open("/proc/self/exe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer self.Close()
+	const fd = 3 // the first of ExtraFiles
+	cmd := user.Command("setpriv", append(append(bare, "--"), underFilter(fd, strings.Fields(command))...)...)
+	cmd.ExtraFiles = []*os.File{self}
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "NOTIFY_SOCKET=" + notify, filterVariable + "=" + unitCalls(t, text)}
 	p := rig.Start(t, cmd)
 	p.WaitOutput(t, "bus=")
 	message := make([]byte, 256)
