@@ -128,6 +128,17 @@ func (b *Bridge) Join(ctx context.Context, address string, policy *access.Author
 	return seat.RequestName(ctx, b.config.BusName)
 }
 
+// Probe finds out whether a bus lets us in, before there is anything to show there.
+func (b *Bridge) Probe(ctx context.Context, address string) error {
+	ctx, cancel := context.WithTimeout(ctx, b.config.Patience.Bus)
+	defer cancel()
+	seat, err := endpoint.Dial(ctx, address, b.log)
+	if err != nil {
+		return fmt.Errorf("bus %s: %w", address, err)
+	}
+	return seat.Close()
+}
+
 // dialDriver opens the connection for calls to the bus itself. It is one of its own, so
 // that a seat that is held up can't hold up the lookup it waits for, and takes no file
 // descriptors: godbus 5.2.4 leaks those that others send.

@@ -1,6 +1,9 @@
 package e2e_test
 
 import (
+	"fmt"
+	"net"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -44,8 +47,12 @@ func TestRunStatus(t *testing.T) {
 	rig.Require(t, rig.QEMUProgram())
 	line := append([]string{"run", "--bus-dir", filepath.Join(rig.TempDir(t), "bus"), "--"}, smallVM...)
 	printed, status := rig.Run(t, command(append(line, "-device", "no-such-device")...))
-	if status != 1 || !strings.Contains(printed, "no-such-device") || strings.Contains(printed, "qmp-dbus-bridge:") {
-		t.Errorf("exit status %d, %q; want QEMU's 1 and nothing but its own words", status, printed)
+	if status != 1 || !strings.Contains(printed, "no-such-device") || !strings.HasSuffix(printed, endedEarly(1)) {
+		t.Errorf("exit status %d, %q; want QEMU's 1, its own words and %q", status, printed, endedEarly(1))
+	}
+	line = []string{"run", "--bus-dir", filepath.Join(rig.TempDir(t), "bus"), "--"}
+	if printed, status := rig.Run(t, command(append(line, "sh", "-c", "exit 7")...)); status != 7 || printed != endedEarly(7) {
+		t.Errorf("exit status %d, %q; want 7 and %q", status, printed, endedEarly(7))
 	}
 	b := runVM(t, nil)
 	if err := syscall.Kill(qemuChild(t, b), syscall.SIGKILL); err != nil {
@@ -54,6 +61,64 @@ func TestRunStatus(t *testing.T) {
 	if status := b.Wait(t); status != 128+9 {
 		t.Errorf("exit status %d after SIGKILL of QEMU, want 137", status)
 	}
+}
+
+func endedEarly(status int) string {
+	return fmt.Sprintf("qmp-dbus-bridge: QEMU ended with status %d before its monitor answered\n", status)
+}
+
+// TestRunWithoutBus has run told at once that it can't have its bus: no QEMU is started for that.
+func TestRunWithoutBus(t *testing.T) {
+	dir := filepath.Join(rig.TempDir(t), "bus")
+	other := serveQEMU(t, rig.StartQEMU(t, rig.QEMU{}), "--bus-dir", dir)
+	occupied := filepath.Join(rig.TempDir(t), "file")
+	if err := os.WriteFile(occupied, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for want, flags := range map[string][]string{
+		dir + " is in use by another bridge":                       {"--bus-dir", dir},
+		occupied + " is not a directory":                           {"--bus-dir", occupied},
+		"--bus session: DBUS_SESSION_BUS_ADDRESS is not set":       {"--bus", "session"},
+		"start that bus, correct --bus, or leave it out":           {"--bus", "unix:path=" + dir + "/none"},
+		"nobody listens there: start that bus, or leave --bus out": {"--bus", "unix:path=" + deadSocket(t)},
+	} {
+		cmd := command(append(append([]string{"run"}, flags...), "--", "sh", "-c", "echo started; sleep 60")...)
+		cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
+		printed, status := rig.Run(t, cmd)
+		if status != 1 || !strings.Contains(printed, want) || strings.Count(printed, "\n") != 1 {
+			t.Errorf("%v: exit status %d, %q; want 1 and one line with %q", flags, status, printed, want)
+		}
+	}
+	if !rig.Alive(other.PID()) || get[string](t, rig.Self().MustDial(t, other.address), "Status") != "running" {
+		t.Error("the other bridge has suffered")
+	}
+}
+
+// TestRunNameTaken has run learn that it can't be on a bus when QEMU has started: it says so and quits QEMU, whose
+// guest nobody has used.
+func TestRunNameTaken(t *testing.T) {
+	rig.Require(t, rig.QEMUProgram())
+	bus := rig.StartDaemon(t, rig.Permissive)
+	serveQEMU(t, rig.StartQEMU(t, rig.QEMU{}), "--bus", bus.Address)
+	line := append([]string{"run", "--bus", bus.Address, "--power-down-timeout", "10m", "--"}, smallVM...)
+	printed, status := rig.Run(t, command(line...))
+	reason, ending := strings.Index(printed, "another bridge serves there"), strings.Index(printed, "ending QEMU")
+	if status != 1 || reason < 0 || ending < reason || strings.Contains(printed, "system_powerdown") {
+		t.Errorf("exit status %d; want 1, the reason, then the end of QEMU at once:\n%s", status, printed)
+	}
+}
+
+// deadSocket is the path of a socket at which nobody listens any more.
+func deadSocket(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(rig.TempDir(t), "dead")
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.SetUnlinkOnClose(false)
+	l.Close()
+	return path
 }
 
 // TestRunTerminated has SIGTERM ask the guest first, which firmware ignores, and then quit

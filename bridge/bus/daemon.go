@@ -36,6 +36,28 @@ type Daemon struct {
 // dbus-daemon isn't installed. The daemon gets none of our file descriptors and
 // nothing of our environment, and is killed by the kernel if we die.
 func Start(ctx context.Context, c Config) (*Daemon, error) {
+	place, err := Reserve(c)
+	if err != nil {
+		return nil, err
+	}
+	d, err := place.Start(ctx, c)
+	if err != nil {
+		return nil, errors.Join(err, place.Close())
+	}
+	return d, nil
+}
+
+// Place is where a bus is to run: its directory, ours alone until Close or the daemon's. It is for who
+// has something to do between knowing that the bus can be had and starting it.
+type Place struct {
+	dir        *directory
+	program    string
+	credential *syscall.Credential
+}
+
+// Reserve does of Start what c suffices for without QEMU's uid, which Place.Start may add: it fails for
+// the same reasons, if not for those of dbus-daemon's own.
+func Reserve(c Config) (*Place, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
@@ -51,23 +73,35 @@ func Start(ctx context.Context, c Config) (*Daemon, error) {
 	if err != nil {
 		return nil, fmt.Errorf("bus directory: %w", err)
 	}
-	c.Dir = dir.path
 	if err := c.reach(dir); err != nil {
 		return nil, fmt.Errorf("bus directory: %w", errors.Join(err, dir.leave()))
 	}
-	c.warn(dir)
-	process, err := c.launch(ctx, dir, program, credential)
-	if err != nil {
+	if err := dir.clear(); err != nil {
 		return nil, errors.Join(err, dir.leave())
 	}
-	return &Daemon{address: c.Address(), dir: dir, process: process, closed: make(chan struct{})}, nil
+	return &Place{dir, program, credential}, nil
 }
 
-// Installed is nil if there is a dbus-daemon to start.
-func Installed() error {
-	_, err := findProgram()
-	return err
+// Start is the function Start with the Config of Reserve, in which QEMU may be known by now. When it fails,
+// the place is still reserved.
+func (p *Place) Start(ctx context.Context, c Config) (*Daemon, error) {
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	c.Dir = p.dir.path
+	if err := p.dir.become(c.door()); err != nil {
+		return nil, fmt.Errorf("bus directory: %w", err)
+	}
+	c.warn(p.dir)
+	process, err := c.launch(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	return &Daemon{address: c.Address(), dir: p.dir, process: process, closed: make(chan struct{})}, nil
 }
+
+// Close gives the place back. It is not for one where a daemon was started, which does that itself.
+func (p *Place) Close() error { return p.dir.leave() }
 
 func findProgram() (string, error) {
 	program, err := exec.LookPath("dbus-daemon")
@@ -78,22 +112,19 @@ func findProgram() (string, error) {
 }
 
 // launch writes the configuration and starts the program on it. It leaves no files
-// behind when it fails, but does not unlock dir.
-func (c Config) launch(ctx context.Context, dir *directory, program string, as *syscall.Credential) (*process, error) {
+// behind when it fails.
+func (c Config) launch(ctx context.Context, at *Place) (*process, error) {
 	text, err := c.Render()
 	if err != nil {
 		return nil, err
 	}
-	if err := dir.clear(); err != nil {
-		return nil, err
-	}
-	path, err := dir.writeConfig(text)
+	path, err := at.dir.writeConfig(text)
 	if err != nil {
 		return nil, err
 	}
-	p, err := spawn(ctx, program, path, as, c.Logger)
+	p, err := spawn(ctx, at.program, path, at.credential, c.Logger)
 	if err != nil {
-		return nil, errors.Join(err, dir.removeFiles())
+		return nil, errors.Join(err, at.dir.removeFiles())
 	}
 	return p, nil
 }

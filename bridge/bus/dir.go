@@ -138,6 +138,16 @@ func (d *directory) adopt(f *os.File) error {
 	return err
 }
 
+// become changes what the directory, which is adopted, is to be.
+func (d *directory) become(door door) error {
+	info, err := d.lock.Stat()
+	if err != nil {
+		return err
+	}
+	d.door = door
+	return d.door.apply(d.lock, info)
+}
+
 func (d *directory) isAtPath(info fs.FileInfo) bool {
 	now, err := os.Lstat(d.path)
 	return err == nil && os.SameFile(info, now)

@@ -1,15 +1,14 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"os/signal"
 	"slices"
 	"syscall"
 	"time"
 
-	"qmp-dbus-bridge/bridge/bus"
 	"qmp-dbus-bridge/qmp"
 	"qmp-dbus-bridge/qmp/socket"
 )
@@ -46,11 +45,6 @@ func (c *runCommand) AfterApply() error {
 
 // Run starts QEMU, serves until it ends, and ends with its exit status.
 func (c *runCommand) Run(ctx context.Context) error {
-	if c.Bus == "" { // what can be known before there is a QEMU to end again
-		if err := bus.Installed(); err != nil {
-			return err
-		}
-	}
 	monitor, theirs, err := socket.Pair()
 	if err != nil {
 		return err
@@ -61,6 +55,9 @@ func (c *runCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(err, monitor.Close(), theirs.Close())
 	}
+	if err := s.prepare(ctx); err != nil {
+		return errors.Join(err, monitor.Close(), theirs.Close(), s.close())
+	}
 	vm, err := startQEMU(c.QEMU, theirs)
 	if err != nil {
 		return errors.Join(err, monitor.Close(), s.close())
@@ -69,31 +66,42 @@ func (c *runCommand) Run(ctx context.Context) error {
 	return c.serve(ctx, s, vm)
 }
 
-// errEndedEarly is for a command that was no QEMU, or one that was told to end at once.
-var errEndedEarly = errors.New("QEMU ended before its monitor answered")
+// endedEarly is how run ends after a command that was no QEMU, that was told to end at once, or that
+// failed: then it has told why.
+func endedEarly(vm *qemu) error {
+	switch exit := vm.exit().(type) {
+	case nil:
+		return errors.New("QEMU ended before its monitor answered")
+	case *exitError:
+		return errors.Join(fmt.Errorf("QEMU ended with status %d before its monitor answered", exit.status), exit)
+	default:
+		return exit
+	}
+}
 
 // serve shows QEMU until it ends. Where we can't go on, neither may it: nobody could
 // control it.
 func (c *runCommand) serve(ctx context.Context, s *service, vm *qemu) error {
 	always := context.Background()
 	if err := s.bridge.Connect(ctx); err != nil {
-		if vm.endsWithin(always, earlyEnd) { // it told why itself
-			return errors.Join(s.close(), cmp.Or(vm.exit(), errEndedEarly))
+		if vm.endsWithin(always, earlyEnd) {
+			return errors.Join(endedEarly(vm), s.close())
 		}
 		return errors.Join(connectAdvice.to(err), s.close(), vm.kill())
 	}
-	if err := c.join(ctx, s, vm); err != nil {
-		return errors.Join(err, c.shutDown(s, vm), s.close())
+	if err := c.join(ctx, s, vm); err != nil { // nobody has used the guest yet: it goes at once
+		status := report(err, exitFailed)
+		return errors.Join(c.shutDown(s, vm, "quit"), s.close(), &exitError{status})
 	}
 	serving := make(chan error, 1)
 	go func() { serving <- s.run(always) }()
 	select {
 	case <-ctx.Done():
-		err := c.shutDown(s, vm)
+		err := c.shutDown(s, vm, "system_powerdown", "quit")
 		return errors.Join(<-serving, err, s.close(), vm.exit())
 	case err := <-serving: // QEMU has ended, or the bus
 		if !vm.endsWithin(always, exitDelay) {
-			err = errors.Join(err, c.shutDown(s, vm))
+			err = errors.Join(err, c.shutDown(s, vm, "system_powerdown", "quit"))
 		}
 		return errors.Join(err, s.close(), vm.exit())
 	}
@@ -107,18 +115,16 @@ func (c *runCommand) join(ctx context.Context, s *service, vm *qemu) error {
 	return s.join(ctx)
 }
 
-// shutDown asks the guest to power down, then QEMU to quit, then ends it. A signal
+// shutDown ends QEMU by steps, system_powerdown for the guest's power button and quit, then by a signal. A signal
 // meanwhile goes on to the next step at once. What a step can't do, the next one will.
-func (c *runCommand) shutDown(s *service, vm *qemu) error {
-	for _, step := range []struct {
-		command string
-		patient time.Duration
-	}{{"system_powerdown", c.PowerDownTimeout}, {"quit", quitTimeout}} {
+func (c *runCommand) shutDown(s *service, vm *qemu, steps ...string) error {
+	patience := map[string]time.Duration{"system_powerdown": c.PowerDownTimeout, "quit": quitTimeout}
+	for _, step := range steps {
 		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
-		limited, cancel := context.WithTimeout(ctx, step.patient)
-		s.log.Info("ending QEMU; a signal goes on to the next step", "step", step.command, "patience", step.patient)
-		err := s.bridge.Command(limited, step.command)
-		ended := (err == nil || errors.Is(err, qmp.ErrClosed)) && vm.endsWithin(limited, step.patient)
+		limited, cancel := context.WithTimeout(ctx, patience[step])
+		s.log.Info("ending QEMU; a signal goes on to the next step", "step", step, "patience", patience[step])
+		err := s.bridge.Command(limited, step)
+		ended := (err == nil || errors.Is(err, qmp.ErrClosed)) && vm.endsWithin(limited, patience[step])
 		cancel()
 		stop()
 		if ended {

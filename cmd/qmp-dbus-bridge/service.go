@@ -25,6 +25,7 @@ type service struct {
 	log    *slog.Logger
 	audit  *access.Audit
 	bridge *bridge.Bridge
+	place  *bus.Place     // for daemon; nil before, and on an existing bus
 	daemon *bus.Daemon    // nil on an existing bus
 	settle func()         // gives back no more memory; nil before it is ready
 	hangup chan os.Signal // SIGHUP; see reload
@@ -100,18 +101,46 @@ func (s *service) run(ctx context.Context) error {
 	return err
 }
 
+// prepare does of join what needs no QEMU, so that a bus that can't be had ends none: it reserves the
+// place of the private bus, or tries the existing one.
+func (s *service) prepare(ctx context.Context) error {
+	if s.flags.Bus == "" {
+		return s.reserve()
+	}
+	address, err := existingBus(s.flags.Bus)
+	if err != nil {
+		return err
+	}
+	return joinAdvice.to(s.bridge.Probe(ctx, address))
+}
+
+// reserve makes sure that a private bus can run, and no other in its directory.
+func (s *service) reserve() error {
+	config, err := s.flags.privateBus(s.qemu.known())
+	if err != nil {
+		return err
+	}
+	s.busDir = config.Dir
+	s.place, err = bus.Reserve(config)
+	return err
+}
+
 // openBus finds the bus to serve on, or starts one.
 func (s *service) openBus(ctx context.Context) (address string, err error) {
 	if s.flags.Bus != "" {
 		return existingBus(s.flags.Bus)
 	}
+	if s.place == nil {
+		if err := s.reserve(); err != nil {
+			return "", err
+		}
+	}
 	config, err := s.flags.privateBus(s.qemu.known())
 	if err != nil {
 		return "", err
 	}
-	s.busDir = config.Dir
 	config.Logger = s.log
-	if s.daemon, err = bus.Start(ctx, config); err != nil {
+	if s.daemon, err = s.place.Start(ctx, config); err != nil {
 		return "", err
 	}
 	return s.daemon.Address(), nil
@@ -150,8 +179,11 @@ func (s *service) close() error {
 		s.settle()
 	}
 	errs := []error{s.bridge.Close()}
-	if s.daemon != nil {
+	switch {
+	case s.daemon != nil:
 		errs = append(errs, s.daemon.Close())
+	case s.place != nil:
+		errs = append(errs, s.place.Close())
 	}
 	return errors.Join(append(errs, s.audit.Close(), s.lines.Close())...)
 }
