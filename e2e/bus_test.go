@@ -28,7 +28,7 @@ var cast = struct {
 // castGrants and castUsers are the flags that say so.
 var (
 	castGrants = []string{"--grant=helper=user:lp", "--grant=helper=uid:10", "--grant=operator=user:proxy", "--grant=viewer=uid:1"}
-	castUsers  = []string{"--bridge-uid=mail", "--qemu-uid=news"}
+	castUsers  = []string{"--bridge-user=mail", "--qemu-user=news"}
 )
 
 const (
@@ -281,7 +281,7 @@ func TestBusUserAndGroup(t *testing.T) {
 	rig.RequireRoot(t)
 	dir := filepath.Join(rig.TempDir(t), "bus")
 	flags := []string{
-		"--bus-dir", dir, "--bus-user", "uucp", "--bus-group", "games", "--qemu-uid", "9",
+		"--bus-dir", dir, "--bus-user", "uucp", "--bus-group", "games", "--qemu-user", "9",
 		"--grant", "viewer=group:games", "--grant", "operator=uid:1", "--selinux-context", "system_u:system_r:qmp_bridge_t:s0",
 	}
 	b := serveQEMU(t, rig.StartQEMU(t, rig.QEMU{}), flags...)

@@ -44,10 +44,10 @@ type Authorizer struct {
 func New(config Config) (*Authorizer, error) {
 	for _, grant := range config.Grants {
 		if err := grant.check(); err != nil {
-			return nil, fmt.Errorf("grant %v: %v", grant, err)
+			return nil, fmt.Errorf("%v: %v", grant, err)
 		}
 		if qemu := config.qemu(); qemu != nil && !grant.Group && grant.ID == *qemu {
-			return nil, fmt.Errorf("grant %v: uid %d is QEMU's own and may not call the bridge", grant, grant.ID)
+			return nil, fmt.Errorf("%v: uid %d is QEMU's own and may not call the bridge", grant, grant.ID)
 		}
 	}
 	var digest digest

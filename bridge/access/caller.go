@@ -6,12 +6,11 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+
+	"qmp-dbus-bridge/bridge/account"
 )
 
 const (
-	overflowID = 65534      // what the kernel shows for an id that has no meaning here
-	invalidID  = 4294967295 // (uid_t)-1, "no id"
-
 	maxBusName = 255  // bytes, the D-Bus specification's limit
 	maxGroups  = 1024 // a subordinate gid range allows 65536, which would cost 8 MB a connection
 	maxLabel   = 4096 // bytes, a page: the kernel's own limit for SELinux
@@ -61,7 +60,7 @@ func NewCaller(name string, uid uint32, gids []uint32, pid uint32, label string)
 func (c *Caller) SetNames(names ...string) { c.names.Store(newBusNames(names)) }
 
 // grantable tells whether a uid or gid can stand for somebody.
-func grantable(id uint32) bool { return id != overflowID && id != invalidID }
+func grantable(id uint32) bool { return !account.IsNobody(id) }
 
 func isUniqueName(name string) bool {
 	return len(name) > 1 && len(name) <= maxBusName && name[0] == ':'

@@ -2,10 +2,10 @@ package access
 
 import (
 	"fmt"
-	"os/user"
 	"slices"
-	"strconv"
 	"strings"
+
+	"qmp-dbus-bridge/bridge/account"
 )
 
 // Role is a named set of rights; the built-in policy says which.
@@ -33,14 +33,14 @@ type Grant struct {
 func ParseGrant(text string) (Grant, error) {
 	role, subject, ok := strings.Cut(text, "=")
 	if !ok {
-		return Grant{}, fmt.Errorf("grant %q: want ROLE=SUBJECT, like viewer=uid:1000", text)
+		return Grant{}, fmt.Errorf("%s: want ROLE=SUBJECT, like viewer=uid:1000", text)
 	}
 	if !slices.Contains(roles, Role(role)) {
-		return Grant{}, fmt.Errorf("grant %q: unknown role %q: want one of %v", text, role, roles)
+		return Grant{}, fmt.Errorf("%s: unknown role %q: want viewer, operator, helper or admin", text, role)
 	}
 	group, id, err := parseSubject(subject)
 	if err != nil {
-		return Grant{}, fmt.Errorf("grant %q: %v", text, err)
+		return Grant{}, fmt.Errorf("%s: %v", text, err)
 	}
 	return Grant{Role: Role(role), Group: group, ID: id}, nil
 }
@@ -67,46 +67,15 @@ func (g Grant) check() error {
 
 func parseSubject(subject string) (group bool, id uint32, err error) {
 	kind, value, _ := strings.Cut(subject, ":")
-	number := value
 	switch kind {
 	case "uid", "gid":
+		id, err = account.ParseID(value)
 	case "user":
-		number, err = lookupUser(value)
+		id, err = account.UserNamed(value)
 	case "group":
-		number, err = lookupGroup(value)
+		id, err = account.GroupNamed(value)
 	default:
 		err = fmt.Errorf("unknown subject %q: want uid:N, gid:N, user:NAME or group:NAME", subject)
 	}
-	if err != nil {
-		return false, 0, err
-	}
-	id, err = parseID(number)
 	return kind == "gid" || kind == "group", id, err
-}
-
-func lookupUser(name string) (string, error) {
-	found, err := user.Lookup(name)
-	if err != nil {
-		return "", err
-	}
-	return found.Uid, nil
-}
-
-func lookupGroup(name string) (string, error) {
-	found, err := user.LookupGroup(name)
-	if err != nil {
-		return "", err
-	}
-	return found.Gid, nil
-}
-
-func parseID(text string) (uint32, error) {
-	id, err := strconv.ParseUint(text, 10, 32)
-	if err != nil {
-		return 0, fmt.Errorf("%q is not a number from 0 to 4294967294", text)
-	}
-	if !grantable(uint32(id)) {
-		return 0, fmt.Errorf("id %d stands for nobody", id)
-	}
-	return uint32(id), nil
 }

@@ -54,7 +54,7 @@ func TestQEMUIsNotGranted(t *testing.T) {
 		bridge uint32
 		want   string // empty: taken
 	}{
-		{access.Grant{Role: access.RoleViewer, ID: 9}, 8, "grant viewer=uid:9: uid 9 is QEMU's own"},
+		{access.Grant{Role: access.RoleViewer, ID: 9}, 8, "viewer=uid:9: uid 9 is QEMU's own"},
 		{access.Grant{Role: access.RoleViewer, ID: 9}, 9, ""},
 		{access.Grant{Role: access.RoleViewer, ID: 9, Group: true}, 8, ""},
 	} {

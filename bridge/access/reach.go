@@ -1,13 +1,13 @@
 package access
 
 import (
-	"os/user"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/cedar-policy/cedar-go/types"
 	"github.com/cedar-policy/cedar-go/x/exp/ast"
+
+	"qmp-dbus-bridge/bridge/account"
 )
 
 // Unreachable finds the permits of the policy files that can never take effect, or that name actions for which they
@@ -129,7 +129,7 @@ func classOf(id string) Class {
 
 // admits tells whether somebody of a user, group or role may connect to the private bus, or can't tell.
 func (a *Authorizer) admits(uid types.EntityUID) bool {
-	number, err := parseID(string(uid.ID))
+	number, err := account.ParseID(string(uid.ID))
 	switch {
 	case uid == adminRole, uid == types.NewEntityUID("User", "0"), uid == types.NewEntityUID("User", id(a.bridgeUID)):
 		return true
@@ -152,10 +152,6 @@ func (a *Authorizer) admits(uid types.EntityUID) bool {
 
 // mayBeIn tells whether a user is in a group by the system's database, or isn't known there.
 func mayBeIn(uid, gid uint32) bool {
-	found, err := user.LookupId(strconv.FormatUint(uint64(uid), 10))
-	if err != nil {
-		return true
-	}
-	groups, err := found.GroupIds()
-	return err != nil || slices.Contains(groups, strconv.FormatUint(uint64(gid), 10))
+	member, known := account.IsMember(uid, gid)
+	return member || !known
 }

@@ -9,6 +9,8 @@ import (
 
 	"github.com/agnivade/levenshtein"
 	"github.com/cedar-policy/cedar-go/types"
+
+	"qmp-dbus-bridge/bridge/account"
 )
 
 // maxSlip is how many letters a word may differ in from one that is suggested instead.
@@ -76,7 +78,7 @@ func wrongEntity(uid types.EntityUID) string {
 			return unknown("role", id, words(roles))
 		}
 	case "User", "Group":
-		if n, err := parseID(id); err != nil || strconv.FormatUint(uint64(n), 10) != id {
+		if n, err := account.ParseID(id); err != nil || strconv.FormatUint(uint64(n), 10) != id {
 			return fmt.Sprintf("%v: want the number of a user or group that can stand for somebody", uid)
 		}
 	case "Caller":

@@ -10,6 +10,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/godbus/dbus/v5"
+
+	"qmp-dbus-bridge/bridge/account"
 )
 
 // DefaultBusName is the name that the bridge owns unless Config.BusName says
@@ -23,13 +25,6 @@ const (
 	vmstateName  = "org.qemu.VMState1" // helpers whose state migrates queue for it (dbus-vmstate)
 
 	vmstatePath = "/org/qemu/VMState1" // where they have their object
-)
-
-// Uids and gids that never name a subject: the overflow id stands for whoever
-// has no id in our user namespace, and -1 for "none" in every system call.
-const (
-	overflowID = 65534
-	noID       = 1<<32 - 1
 )
 
 // maxSocketPath is what fits into sun_path with its terminating NUL, bytes
@@ -163,12 +158,12 @@ func otherName(name string) bool {
 
 func (s Subjects) check() error {
 	for _, uid := range s.UIDs {
-		if uid == overflowID || uid == noID {
+		if account.IsNobody(uid) {
 			return fmt.Errorf("uid %d stands for an unknown user and is never granted anything", uid)
 		}
 	}
 	for _, gid := range s.GIDs {
-		if gid == overflowID || gid == noID {
+		if account.IsNobody(gid) {
 			return fmt.Errorf("gid %d stands for an unknown group and is never granted anything", gid)
 		}
 	}

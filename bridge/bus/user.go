@@ -5,9 +5,10 @@ import (
 	"fmt"
 	"os"
 	"os/user"
-	"slices"
 	"strconv"
 	"syscall"
+
+	"qmp-dbus-bridge/bridge/account"
 )
 
 // credential is what dbus-daemon gets instead of ours: the uid of User, its primary
@@ -52,17 +53,13 @@ func (c Config) warn(dir *directory) {
 		return
 	}
 	for _, uid := range c.connectors().UIDs {
-		if uid != 0 && uid != c.owner() && !isMember(uid, *c.Group) {
+		if uid != 0 && uid != c.owner() && !inGroup(uid, *c.Group) {
 			c.Logger.Warn("a granted user can't reach the bus: it is not in the group", "uid", uid, "gid", *c.Group)
 		}
 	}
 }
 
-func isMember(uid, gid uint32) bool {
-	entry, err := user.LookupId(id(uid))
-	if err != nil {
-		return false
-	}
-	groups, err := entry.GroupIds()
-	return err == nil && slices.Contains(groups, id(gid))
+func inGroup(uid, gid uint32) bool {
+	member, _ := account.IsMember(uid, gid)
+	return member
 }

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"os"
+
+	"qmp-dbus-bridge/bridge/account"
 )
 
 // busConfigCommand is `bus-config`: the configuration of a private bus, for who runs it
@@ -10,7 +12,7 @@ import (
 type busConfigCommand struct {
 	privateFlags `embed:""`
 
-	BridgeUID string `name:"bridge-uid" placeholder:"USER" help:"The user (a name or uid) that the bridge will run as. Default: yourself."`
+	BridgeUser string `placeholder:"USER" help:"The user (a name or uid) that the bridge will run as. Default: yourself."`
 }
 
 // AfterApply finds the mistakes that the parser can't see; it calls this.
@@ -19,7 +21,7 @@ func (c *busConfigCommand) AfterApply() error {
 		return err
 	}
 	var bridge *uint32
-	err := accounts{{"--bridge-uid", c.BridgeUID, findUser, &bridge}}.resolve()
+	err := accounts{{"--bridge-user", c.BridgeUser, account.ParseUser, &bridge}}.resolve()
 	if bridge != nil {
 		c.bridgeAccount = *bridge
 	}

@@ -35,7 +35,7 @@ var otherActions = map[string]access.Action{
 func (c *policyExplain) Run() error {
 	rules, err := c.authorizer(c.Policy)
 	if err != nil {
-		return fmt.Errorf("--policy: %w", err)
+		return policyFault(err)
 	}
 	caller, err := access.NewCaller(explainedName, c.UID, c.GID, 0, c.Label)
 	if err != nil {

@@ -39,6 +39,9 @@ func (f *sharedFlags) check() error {
 	if err := f.read(); err != nil {
 		return err
 	}
+	if f.Bus == "" && f.limits.Message > endpoint.MaxMessage {
+		return fmt.Errorf("--limit message: the private bus disconnects who sends more than %d bytes: leave it out, or bring a bus of your own by --bus", endpoint.MaxMessage)
+	}
 	if f.Bus != "" && f.BusUser+f.BusGroup+f.SELinuxContext != "" {
 		return errors.New("--bus-user, --bus-group and --selinux-context are for a private bus: leave out --bus, or them")
 	}
@@ -51,7 +54,7 @@ func (f *sharedFlags) authorizer(qemu *uint32) (*access.Authorizer, error) {
 		VM: f.vmName(), BridgeUID: uint32(os.Geteuid()), Grants: f.grants, Files: f.Policy, QEMU: qemu,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("--policy: %w", err)
+		return nil, policyFault(err)
 	}
 	return policy, nil
 }

@@ -7,17 +7,14 @@ import (
 	"strconv"
 	"strings"
 
+	"qmp-dbus-bridge/bridge/account"
 	"qmp-dbus-bridge/qmp"
 )
-
-// unknownUID is what the kernel shows for a user of another user namespace. Nobody with
-// it is ever granted anything.
-const unknownUID = 65534
 
 // owner is QEMU's own user, who may not call the bridge. It is set before the bridge
 // joins a bus and never changes: the rules of the bus are made for it.
 type owner struct {
-	given bool // by --qemu-uid
+	given bool // by --qemu-user
 	uid   *uint32
 }
 
@@ -33,7 +30,7 @@ func (o *owner) met(monitor *qmp.Conn) error {
 	case o.uid == nil:
 		o.uid = &uid
 	case *o.uid != uid:
-		return fmt.Errorf("QEMU's monitor is of uid %d now, and was of uid %d: restart the bridge, or say --qemu-uid", uid, *o.uid)
+		return fmt.Errorf("QEMU's monitor is of uid %d now, and was of uid %d: restart the bridge, or say --qemu-user", uid, *o.uid)
 	}
 	return nil
 }
@@ -61,9 +58,10 @@ func (o *owner) started(pid int) error {
 	return nil
 }
 
-// known is the uid, or nil where it stands for nobody.
+// known is the uid, or nil where it stands for nobody, as the kernel has it for a user of another user
+// namespace.
 func (o *owner) known() *uint32 {
-	if o.uid == nil || *o.uid == unknownUID {
+	if o.uid == nil || account.IsNobody(*o.uid) {
 		return nil
 	}
 	return o.uid
@@ -73,7 +71,7 @@ func (o *owner) known() *uint32 {
 func (o *owner) tell(log *slog.Logger) {
 	switch uid := o.known(); {
 	case uid == nil:
-		log.Warn("QEMU's user is unknown here, so it gets no name on the bus: say --qemu-uid")
+		log.Warn("QEMU's user is unknown here, so it gets no name on the bus: say --qemu-user")
 	case *uid == 0, int(*uid) == os.Geteuid():
 		log.Info("QEMU has the user of root or of the bridge, so it may call the bridge as they may", "uid", *uid)
 	}

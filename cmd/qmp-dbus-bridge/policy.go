@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"qmp-dbus-bridge/bridge/access"
+	"qmp-dbus-bridge/bridge/account"
 )
 
 // policyCommand is `policy`: what an administrator wants to know about policies, without a QEMU or a bus.
@@ -35,23 +36,41 @@ func (c *policyShow) Run() error {
 
 // policyFlags are those of a bridge that its policy depends on.
 type policyFlags struct {
-	Grant     []string `placeholder:"ROLE=SUBJECT" sep:"none" help:"A role that the bridge gives to uid:N, gid:N, user:NAME or group:NAME. Repeatable."`
-	BridgeUID uint32   `name:"bridge-uid" placeholder:"N" default:"${uid}" help:"The uid that the bridge runs as. Default: ours, ${uid}."`
-	QEMUUID   *uint32  `name:"qemu-uid" placeholder:"N" help:"QEMU's own uid, which may not call the bridge."`
-	VM        string   `name:"vm" placeholder:"NAME" default:"vm" help:"The VM's name. Default: vm."`
+	Grant      []string `placeholder:"ROLE=SUBJECT" sep:"none" help:"A role that the bridge gives to uid:N, gid:N, user:NAME or group:NAME. Repeatable."`
+	BridgeUser string   `placeholder:"USER" help:"The user (a name or uid) that the bridge runs as. Default: ours, ${uid}."`
+	QEMUUser   string   `name:"qemu-user" placeholder:"USER" help:"QEMU's own user (a name or uid), which may not call the bridge."`
+	VM         string   `name:"vm" placeholder:"NAME" default:"vm" help:"The VM's name. Default: vm."`
 
-	grants []access.Grant // of Grant
+	grants       []access.Grant // of Grant
+	bridge, qemu *uint32        // of BridgeUser and QEMUUser; nil if not given
 }
 
 // AfterApply finds the mistakes that the parser can't see; it calls this.
 func (f *policyFlags) AfterApply() (err error) {
-	f.grants, err = parseGrants(f.Grant)
-	return err
+	if f.grants, err = parseGrants(f.Grant); err != nil {
+		return err
+	}
+	return accounts{
+		{"--bridge-user", f.BridgeUser, account.ParseUser, &f.bridge},
+		{"--qemu-user", f.QEMUUser, account.ParseUser, &f.qemu},
+	}.resolve()
 }
 
 // authorizer reads the policy as a bridge with these flags would.
 func (f *policyFlags) authorizer(files []string) (*access.Authorizer, error) {
-	return access.New(access.Config{VM: f.VM, BridgeUID: f.BridgeUID, Grants: f.grants, Files: files, QEMU: f.QEMUUID})
+	bridge := uint32(os.Geteuid())
+	if f.bridge != nil {
+		bridge = *f.bridge
+	}
+	return access.New(access.Config{VM: f.VM, BridgeUID: bridge, Grants: f.grants, Files: files, QEMU: f.qemu})
+}
+
+// policyFault says which flag an error of access.New is about.
+func policyFault(err error) error {
+	if _, ok := errors.AsType[access.Problems](err); ok {
+		return fmt.Errorf("--policy: %w", err)
+	}
+	return fmt.Errorf("--grant %w", err)
 }
 
 func parseGrants(texts []string) ([]access.Grant, error) {
@@ -59,7 +78,7 @@ func parseGrants(texts []string) ([]access.Grant, error) {
 	for _, text := range texts {
 		grant, err := access.ParseGrant(text)
 		if err != nil {
-			return nil, fmt.Errorf("--grant: %w", err)
+			return nil, fmt.Errorf("--grant %w", err)
 		}
 		grants = append(grants, grant)
 	}

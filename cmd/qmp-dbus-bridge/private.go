@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"qmp-dbus-bridge/bridge/access"
+	"qmp-dbus-bridge/bridge/account"
 	"qmp-dbus-bridge/bridge/bus"
 	"qmp-dbus-bridge/schema/wire"
 )
@@ -22,12 +23,12 @@ type privateFlags struct {
 	Name           string   `placeholder:"NAME" help:"The VM's name in paths and policies. Default: what run's -name says, or vm."`
 	BusName        string   `default:"${bus_name}" help:"The name to own on the bus."`
 	Grant          []string `placeholder:"ROLE=SUBJECT" sep:"none" help:"Give a role (viewer, operator, helper, admin) to uid:N, gid:N, user:NAME or group:NAME. Repeatable."`
-	QEMUUID        string   `name:"qemu-uid" placeholder:"USER" help:"QEMU's own user (a name or uid), which may not call the bridge. Default: the one that QEMU's monitor or process shows."`
+	QEMUUser       string   `name:"qemu-user" placeholder:"USER" help:"QEMU's own user (a name or uid), which may not call the bridge. Default: the one that QEMU's monitor or process shows."`
 	SELinuxContext string   `name:"selinux-context" placeholder:"CONTEXT" help:"The SELinux context that may own the name on the private bus."`
 
 	grants        []access.Grant // of Grant
 	user, group   *uint32        // of BusUser and BusGroup; nil if not given
-	givenQEMU     *uint32        // of QEMUUID; nil if not given
+	givenQEMU     *uint32        // of QEMUUser; nil if not given
 	givenName     string         // what the command line gave QEMU
 	bridgeAccount uint32         // the bridge's uid
 }
@@ -43,9 +44,9 @@ func (f *privateFlags) check() error {
 		return err
 	}
 	return accounts{
-		{"--bus-user", f.BusUser, findUser, &f.user},
-		{"--bus-group", f.BusGroup, findGroup, &f.group},
-		{"--qemu-uid", f.QEMUUID, findUser, &f.givenQEMU},
+		{"--bus-user", f.BusUser, account.ParseUser, &f.user},
+		{"--bus-group", f.BusGroup, account.ParseGroup, &f.group},
+		{"--qemu-user", f.QEMUUser, account.ParseUser, &f.givenQEMU},
 	}.resolve()
 }
 
