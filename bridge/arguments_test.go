@@ -127,6 +127,22 @@ func TestMayExecute(t *testing.T) {
 			t.Errorf("%s: CanExecute(%q) = %v, %v, want %v", test.who, test.command, got, err, test.want)
 		}
 	}
+	for name, want := range map[string]string{
+		"":           "there is no command ; a command's name is like query-status",
+		"Pause":      "there is no command Pause: did you mean stop?",
+		"QueryName":  "there is no command QueryName: did you mean query-name?",
+		"CanExecute": "there is no command CanExecute; a command's name is like query-status",
+		"query name": "there is no command query name; a command's name is like query-status",
+	} {
+		if got, err := w.as(helper).call(vmPath, busName+".CanExecute", name); errorName(err) != dbusError+"InvalidArgs" || err.Error() != want {
+			t.Errorf("CanExecute(%q) = %v, %v, want %s", name, got, err, want)
+		}
+	}
+	for _, name := range []string{"of-a-newer-qemu", "x-y_2", "__com.example_z"} {
+		if _, err := w.as(helper).call(vmPath, busName+".CanExecute", name); err != nil {
+			t.Errorf("CanExecute(%q) = %v", name, err)
+		}
+	}
 	got, err := w.as(helper).call(vmPath, busName+".ListCommands")
 	if list, ok := got.([]string); !ok || !slices.Equal(list, []string{"blockdev-add", "query-name"}) {
 		t.Errorf("the helper's ListCommands = %v, %v", got, err)

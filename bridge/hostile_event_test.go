@@ -17,7 +17,7 @@ func TestHostileEvents(t *testing.T) {
 	c := w.as(admin)
 	signals := c.watch(dbus.WithMatchInterface(eventsIf))
 	changes := w.as(admin).changes()
-	if err := c.vm("Subscribe", []string{"LINE\nBREAK", "\x1b", ""}); err != nil {
+	if err := c.vm("Subscribe", []string{"OF_NO_SCHEMA"}); err != nil { // the names below nobody can ask for
 		t.Fatal(err)
 	}
 	deep := `{"a": ` + nested(64) + `}`
@@ -30,10 +30,11 @@ func TestHostileEvents(t *testing.T) {
 		{"RESET", deep, "Reset", []any{map[string]dbus.Variant{"json": dbus.MakeVariant(deep)}, int64(1700000000000005)}},
 		{"RESET", "{\"\xff\": \"\xfe\"}", "Reset", []any{map[string]dbus.Variant{"\uFFFD": dbus.MakeVariant("\uFFFD")}, int64(1700000000000005)}},
 		{strings.Repeat("X", 10_000), "", "", nil},
-		{"LINE\\nBREAK", "", "Other", []any{"LINE\nBREAK", none, int64(1700000000000005)}},
-		{"\\u001b", "", "Other", []any{"\x1b", none, int64(1700000000000005)}},
+		{"LINE\\nBREAK", "", "", nil},
+		{"\\u001b", "", "", nil},
 		{"\\u0000", "", "", nil},
-		{"", "", "Other", []any{"", none, int64(1700000000000005)}},
+		{"", "", "", nil},
+		{"OF_NO_SCHEMA", "", "Other", []any{"OF_NO_SCHEMA", none, int64(1700000000000005)}},
 		{"RESUME", `{"x": "` + longText + `"}`, "Resume", []any{map[string]dbus.Variant{"x": dbus.MakeVariant(longText)}, int64(1700000000000005)}},
 	} {
 		m.client().Send(eventLine(test.event, test.data))

@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"maps"
+	"regexp"
 	"slices"
 	"sync"
 
@@ -16,6 +17,9 @@ const (
 	// longest has 27.
 	maxEventName = 255
 )
+
+// eventName is what QAPI calls events (docs/devel/qapi-code-gen: ALL_CAPS).
+var eventName = regexp.MustCompile(`^[A-Z0-9_]+$`)
 
 // subscriptions tells who gets the events that are not for everybody. Each was decided when
 // it was made, and is decided again by every new policy.
@@ -125,8 +129,8 @@ func parseEvents(r *request) error {
 	d.Enter()
 	for d.More() {
 		events = append(events, d.String())
-		if len(events[len(events)-1]) > maxEventName {
-			return failuref(errInvalidArgs, "events[%d]: longer than %d bytes", len(events)-1, maxEventName)
+		if err := r.checkEvent(len(events)-1, events[len(events)-1]); err != nil {
+			return err
 		}
 		if most := r.bridge.subscriptions.most; len(events) > most {
 			return failuref(errLimits, "more than %d events", most)
@@ -138,6 +142,22 @@ func parseEvents(r *request) error {
 	}
 	r.subject = events
 	return nil
+}
+
+// checkEvent refuses what can't be the name of an event: who gives a signal's is told the event's. One that this
+// QEMU does not have may come with another.
+func (r *request) checkEvent(i int, name string) error {
+	if len(name) > maxEventName {
+		return failuref(errInvalidArgs, "events[%d]: longer than %d bytes", i, maxEventName)
+	}
+	if eventName.MatchString(name) {
+		return nil
+	}
+	hint := "; an event's name is like DEVICE_DELETED"
+	if event := r.bridge.commands().EventLike(name); event != "" {
+		hint = ": did you mean " + event + "?"
+	}
+	return failuref(errInvalidArgs, "there is no event %s%s", name, hint)
 }
 
 // subscribe decides each event by itself, since each may be of another class. A new policy may end them before the

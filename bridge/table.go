@@ -153,7 +153,7 @@ func (r *request) resolve() error {
 		return failuref(errUnknownMethod, "%s has no method %s", r.Interface, r.Member)
 	}
 	if r.Signature != m.in && !m.anyForm {
-		return failuref(errInvalidArgs, "%s.%s: expected arguments %q, got %q", r.Interface, r.Member, m.in, r.Signature)
+		return failuref(errInvalidArgs, "%s.%s: %s", r.Interface, r.Member, m.Expected(r.Signature))
 	}
 	r.method = m
 	return nil

@@ -1,6 +1,8 @@
 package bridge
 
 import (
+	"regexp"
+
 	"qmp-dbus-bridge/bridge/access"
 	"qmp-dbus-bridge/bridge/inventory"
 	"qmp-dbus-bridge/qmp"
@@ -26,7 +28,7 @@ func vmInterface() *iface {
 				In:   []schema.Arg{{Name: "command", Type: "s"}},
 				Out:  []schema.Arg{{Name: "allowed", Type: "b"}},
 			},
-			action: access.Introspect(), run: canExecute,
+			action: access.Introspect(), parse: parseCanExecute, run: canExecute,
 		},
 		{
 			Method: schema.Method{Name: "ListCommands", Out: []schema.Arg{{Name: "commands", Type: "as"}}},
@@ -70,7 +72,7 @@ var ownProperties = []ownProperty{
 // reply does.
 func commandMethod(name, command string, reply func(*request)) method {
 	return method{
-		Method:   schema.Method{Name: name},
+		Method:   schema.Method{Name: name, Annotations: []schema.Annotation{{Name: schema.AnnotationCommand, Value: command}}},
 		action:   access.Command(command),
 		forwards: true,
 		parse:    func(r *request) error { return r.setCommand(command, nil) },
@@ -87,12 +89,37 @@ func afterRefresh(r *request) {
 	r.bridge.mirror.refresh(inventory.SetOf(inventory.Status), r.replyEmpty)
 }
 
-func canExecute(r *request) {
+// commandName is what QAPI calls commands, downstream ones with a domain in front (docs/devel/qapi-code-gen).
+var commandName = regexp.MustCompile(`^(__[a-z0-9.-]+_)?[a-z][a-z0-9_-]*$`)
+
+// parseCanExecute refuses what no QEMU can have as a command, such as a method's name: false would mean that another
+// caller may run it.
+func parseCanExecute(r *request) error {
 	d := r.Decoder()
-	allowed := r.policy.MayAllow(r.caller, access.Command(d.String()))
+	name := d.String()
+	if err := d.Err(); err != nil {
+		return failuref(errInvalidArgs, "%v", err)
+	}
+	known := r.bridge.commands()
+	if known.Command(name) == nil && !commandName.MatchString(name) {
+		hint := "; a command's name is like query-status"
+		if m := r.object.find(r.Interface).find(name); m != nil && m.forwards {
+			hint = ": did you mean " + m.action.String() + "?"
+		} else if c := known.Method(name); c != nil {
+			hint = ": did you mean " + c.Name() + "?"
+		}
+		return failuref(errInvalidArgs, "there is no command %s%s", name, hint)
+	}
+	r.subject = name
+	return nil
+}
+
+func canExecute(r *request) {
+	name, _ := r.subject.(string)
+	allowed := r.policy.MayAllow(r.caller, access.Command(name))
 	r.reply("b", func(e *wire.Encoder) error {
 		e.Bool(allowed)
-		return d.Err()
+		return nil
 	})
 }
 

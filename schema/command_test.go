@@ -3,6 +3,7 @@ package schema_test
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -127,11 +128,11 @@ func TestAppendArgumentsErrors(t *testing.T) {
 		"SetAction a{sv} 1 reboot s " + invoke(strings.Repeat("r", 70)):    "set-action.reboot: '" + strings.Repeat("r", 64) + "...' is not one of reset, shutdown",
 
 		// members
-		"BlockResize xa{sv} 1 1 nod-name s d":                                      "block_resize.nod-name: unknown member",
-		"Balloon xa{sv} 1 1 x i 1":                                                 "balloon.x: unknown member",
-		"Cont a{sv} 1 x i 1":                                                       "cont.x: unknown member",
-		"BlockdevAdd sa{sv} null-co 1 filename s f":                                "blockdev-add.filename: unknown member",
-		"BlockdevAdd sa{sv} raw 1 file a{sv} 2 driver s file file s f":             "blockdev-add.file.file: unknown member",
+		"BlockResize xa{sv} 1 1 nod-name s d":                                      "block_resize.nod-name: unknown member; there are device, node-name, size",
+		"Balloon xa{sv} 1 1 x i 1":                                                 "balloon.x: unknown member; there is value",
+		"Cont a{sv} 1 x i 1":                                                       "cont.x: unknown member; there are none",
+		"BlockdevAdd sa{sv} null-co 1 filename s f":                                "blockdev-add.filename: unknown member; there are driver, node-name, discard, cache, active, read-only, auto-read-only, force-share, detect-zeroes, size, latency-ns, read-zeroes",
+		"BlockdevAdd sa{sv} raw 1 file a{sv} 2 driver s file file s f":             "blockdev-add.file.file: unknown member; there are driver, node-name, discard, cache, active, read-only, auto-read-only, force-share, detect-zeroes, filename, pr-manager, locking, aio, aio-max-batch, drop-cache, x-check-cache-dropped",
 		"BlockResize a{sv} 1 node-name s d":                                        "block_resize.size: missing",
 		"BlockdevAdd sa{sv} qcow2 0":                                               "blockdev-add.file: missing",
 		"BlockdevAdd sa{sv} raw 1 file a{sv} 1 driver s file":                      "blockdev-add.file.filename: missing",
@@ -146,23 +147,40 @@ func TestAppendArgumentsErrors(t *testing.T) {
 		"DeviceAdd sa{sv} d 2 x i 1 x i 2":                                         "device_add: key 'x' is there twice",
 		"QomSet ssa{sv} / p 2 x i 1 x i 2":                                         "qom-set.value: key 'x' is there twice",
 		"BlockResize a{iv} 0":                                                      "block_resize.size: expected int, got object",
-		"SetAction a{us} 1 1 x":                                                    "set-action: expected arguments of types 'a{sv}', got 'a{us}'",
+		"SetAction a{us} 1 1 x":                                                    "set-action: expected arguments (a{sv} options), got 'a{us}'",
 		"BlockdevAdd sa{sv} raw 1 file a{us} 0":                                    "blockdev-add.file: expected strings as keys, got D-Bus type 'a{us}'",
 
 		// forms
-		"BlockResize":                   "block_resize: expected arguments of types 'xa{sv}', got ''",
-		"BlockResize xs 1 a":            "block_resize: expected arguments of types 'xa{sv}', got 'xs'",
-		"BlockResize xa{sv}a{sv} 1 0 0": "block_resize: expected arguments of types 'xa{sv}', got 'xa{sv}a{sv}'",
-		"Cont s x":                      "cont: expected arguments of types '', got 's'",
-		"Migrate ss a b":                "migrate: expected arguments of types 'a{sv}', got 'ss'",
+		"BlockResize":                   "block_resize: expected arguments (x size, a{sv} options), got none",
+		"BlockResize xs 1 a":            "block_resize: expected arguments (x size, a{sv} options), got 'xs'",
+		"BlockResize xa{sv}a{sv} 1 0 0": "block_resize: expected arguments (x size, a{sv} options), got 'xa{sv}a{sv}'",
+		"Cont s x":                      "cont: expected no arguments, got 's'",
+		"Migrate ss a b":                "migrate: expected arguments (a{sv} options), got 'ss'",
 		"Migrate i 1":                   "migrate.uri: expected string, got int",
 		"Migrate sa{sv} a 1 uri s b":    "migrate.uri: given as an argument and in the dictionary",
-		"NbdServerStart a{ss} 1 type x": "nbd-server-start.type: unknown member",
-		"QomGet as 2 a b":               "qom-get: expected arguments of types 'ss', got 'as'",
+		"NbdServerStart a{ss} 1 type x": "nbd-server-start.type: unknown member; there are handshake-max-seconds, tls-creds, tls-authz, max-connections, addr",
+		"QomGet as 2 a b":               "qom-get: expected arguments (s path, s property), got 'as'",
 	} {
 		got, err := in.arguments(t, table)
 		if argument, ok := errors.AsType[*schema.ArgumentError](err); !ok || argument.Error() != want {
 			t.Errorf("%s = %s, %v, want %s", in, got, err, want)
+		}
+	}
+}
+
+// TestUnknownMemberOfMany: an error lists 64 members, and counts one more.
+func TestUnknownMemberOfMany(t *testing.T) {
+	for members, want := range map[int]string{64: ", m63", 65: ", m63 and 1 more"} {
+		var fields []any
+		for i := range members {
+			fields = append(fields, map[string]any{"name": fmt.Sprint("m", i), "type": "int", "default": nil})
+		}
+		b := newBuilder(t)
+		b.add(map[string]any{"meta-type": "object", "name": "many", "members": fields})
+		b.command("cmd", "many", "object{}")
+		_, err := invoke("Cmd a{sv} 1 x i 1").arguments(t, parseTable(t, b.json()))
+		if err == nil || !strings.HasPrefix(err.Error(), "cmd.x: unknown member; there are m0, m1, ") || !strings.HasSuffix(err.Error(), want) {
+			t.Errorf("of %d members: %v, want the end %q", members, err, want)
 		}
 	}
 }

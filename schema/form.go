@@ -1,7 +1,6 @@
 package schema
 
 import (
-	"fmt"
 	"strings"
 
 	"qmp-dbus-bridge/schema/wire"
@@ -28,7 +27,7 @@ func (c *Command) formOf(signature string) (form, error) {
 	case c.legacy != nil && (count == 1 || count == 2 && dict):
 		return form{c.legacy, count == 2}, nil
 	}
-	return form{}, &ArgumentError{c.name, fmt.Sprintf("expected arguments of types '%s', got '%s'", c.in, signature)}
+	return form{}, &ArgumentError{c.name, c.describe().Expected(signature)}
 }
 
 // countTypes counts the complete types in a signature, and says whether the last

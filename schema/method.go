@@ -1,6 +1,9 @@
 package schema
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
 
 // describe returns the method as introspection shows it. The last argument is
 // called options, or other_options where a member has that name.
@@ -25,6 +28,23 @@ func (c *Command) describe() Method {
 		m.Annotations = append(m.Annotations, Annotation{AnnotationOptional, strings.Join(optional, " ")})
 	}
 	return m
+}
+
+// Expected says what a call with that signature should have had, which is another than the method's:
+// "expected arguments (x size, a{sv} options), got 's'".
+func (m Method) Expected(signature string) string {
+	args := make([]string, len(m.In))
+	for i, a := range m.In {
+		args[i] = a.Type + " " + a.Name
+	}
+	expected := "arguments (" + strings.Join(args, ", ") + ")"
+	if len(args) == 0 {
+		expected = "no arguments"
+	}
+	if signature == "" {
+		return "expected " + expected + ", got none"
+	}
+	return fmt.Sprintf("expected %s, got '%s'", expected, signature)
 }
 
 // marks are the annotations of what is not for good.

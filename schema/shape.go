@@ -1,5 +1,10 @@
 package schema
 
+import (
+	"fmt"
+	"strings"
+)
+
 // shape is the members that one object has: its type's own, then those of the
 // branch that its tag selects, then those of that branch's branch. A member's
 // rank is its place among all of them.
@@ -25,6 +30,28 @@ func (s *shape) find(name []byte) (m *member, rank int) {
 		rank += len(t.members)
 	}
 	return nil, 0
+}
+
+// maxNames is how many members an error lists; blockdev-add has 60 in its largest branch.
+const maxNames = 64
+
+// names says for an error which members there are.
+func (s *shape) names() string {
+	var names []string
+	for _, t := range s.parts[:s.count] {
+		for _, m := range t.members {
+			names = append(names, m.name)
+		}
+	}
+	switch more := len(names) - maxNames; {
+	case len(names) == 0:
+		return "are none"
+	case len(names) == 1:
+		return "is " + names[0]
+	case more > 0:
+		return fmt.Sprintf("are %s and %d more", strings.Join(names[:maxNames], ", "), more)
+	}
+	return "are " + strings.Join(names, ", ")
 }
 
 // isOpen reports whether the object takes members that it doesn't have.
