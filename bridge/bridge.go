@@ -246,6 +246,12 @@ func (b *Bridge) account(sender string) endpoint.Account {
 	return endpoint.Unknown
 }
 
+// Name is what the QEMU that was connected last calls itself, as the property Name has it.
+func (b *Bridge) Name() (name string) {
+	b.mirror.look(func(s *state) { name = s.name.String() })
+	return name
+}
+
 // Introspection is the introspection data of the object at path, or nil where none is.
 func (b *Bridge) Introspection(path string) []byte {
 	o := b.mirror.object(path)

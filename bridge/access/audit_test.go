@@ -118,7 +118,7 @@ func TestAuditRefusesDestinations(t *testing.T) {
 	}
 	for destination, want := range map[string]string{
 		"":                          "want stderr",
-		link:                        "symbolic links",
+		link:                        "is a symbolic link",
 		writable:                    "lets others write",
 		dir:                         "is a directory",
 		"/dev/null":                 "not a regular file",

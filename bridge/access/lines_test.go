@@ -112,7 +112,7 @@ func TestReopenRefuses(t *testing.T) {
 		with func(path string) error
 		want string
 	}{
-		"symbolic link": {func(path string) error { return os.Symlink("/dev/null", path) }, "symbolic links"},
+		"symbolic link": {func(path string) error { return os.Symlink("/dev/null", path) }, "is a symbolic link"},
 		"directory":     {func(path string) error { return os.Mkdir(path, 0o700) }, "is a directory"},
 		"fifo":          {func(path string) error { return unix.Mkfifo(path, 0o600) }, "no such device"},
 		"writable": {func(path string) error {

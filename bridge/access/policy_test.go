@@ -157,7 +157,7 @@ func TestUntrustedPolicyFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	for path, want := range map[string]string{
-		link: "symbolic links", fifo: "not a regular file", t.TempDir(): "not a regular file",
+		link: "is a symbolic link", fifo: "not a regular file", t.TempDir(): "not a regular file",
 		writable: "lets others write", good + ".missing": "no such file",
 	} {
 		if _, err := newWithFiles(path); err == nil || !strings.Contains(err.Error(), want) {

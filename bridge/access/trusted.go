@@ -14,6 +14,9 @@ import (
 func openTrusted(path string, flags int, owner uint32) (*os.File, error) {
 	// O_NONBLOCK: opening a FIFO must not wait for its other end.
 	file, err := os.OpenFile(path, flags|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o600)
+	if errors.Is(err, unix.ELOOP) {
+		return nil, fmt.Errorf("%s: is a symbolic link", path)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -41,10 +41,18 @@ func (s *service) confine(address string) error {
 	case len(lacks) == 0:
 		return nil
 	case s.flags.Sandbox == "require":
-		return fmt.Errorf("--sandbox require: the kernel lacks %v; use a newer one, or --sandbox auto", lacks)
+		return fmt.Errorf("--sandbox require: the kernel lacks %s; use a newer one, or --sandbox auto", listLacks(lacks))
 	}
-	s.log.Warn("the kernel lacks parts of the sandbox", "lacks", fmt.Sprint(lacks))
+	s.log.Warn("the kernel lacks parts of the sandbox", "lacks", listLacks(lacks))
 	return nil
+}
+
+func listLacks(lacks []sandbox.Lack) string {
+	texts := make([]string, len(lacks))
+	for i, lack := range lacks {
+		texts[i] = lack.String()
+	}
+	return strings.Join(texts, ", ")
 }
 
 // needs is what serving still takes.

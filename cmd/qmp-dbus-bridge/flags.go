@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"qmp-dbus-bridge/bridge"
 	"qmp-dbus-bridge/bridge/access"
@@ -19,7 +20,7 @@ type sharedFlags struct {
 	Bus        string   `placeholder:"ADDRESS" xor:"bus" help:"Serve on an existing bus: a D-Bus address, or session or system. Without it a private one is started."`
 	ObjectPath string   `default:"${object_path}" help:"The path of the VM's object."`
 	Policy     []string `placeholder:"FILE" sep:"none" help:"Cedar policies, added to the built-in ones. Repeatable."`
-	Audit      string   `default:"stderr" placeholder:"DEST" help:"Where the audit goes: stderr (the default), journal, none or a file."`
+	Audit      string   `default:"stderr" placeholder:"DEST" help:"Where the audit goes: stderr (the default), journal, none or a file, whose path has a /."`
 
 	limitFlags `embed:""`
 }
@@ -34,6 +35,13 @@ func (f *sharedFlags) check() error {
 	default:
 		if _, err := endpoint.SocketPath(f.Bus); err != nil {
 			return fmt.Errorf("--bus: %w; or say session or system", err)
+		}
+	}
+	switch f.Audit {
+	case "stderr", "journal", "none":
+	default: // a misspelt word is no file
+		if !strings.Contains(f.Audit, "/") {
+			return fmt.Errorf("--audit %s: want stderr, journal, none or a path with a /", f.Audit)
 		}
 	}
 	if err := f.read(); err != nil {

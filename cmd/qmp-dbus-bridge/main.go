@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -59,12 +60,22 @@ func run(args []string) int {
 	}
 	parsed, err := parser.Parse(args)
 	if err != nil {
-		return report(fmt.Errorf("%w (qmp-dbus-bridge --help tells more)", err), exitUsage)
+		return report(usageError(err), exitUsage)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	parsed.BindTo(ctx, (*context.Context)(nil))
 	return conclude(parsed.Run())
+}
+
+// usageError says where more is told about a command line that is wrong.
+func usageError(err error) error {
+	command := "qmp-dbus-bridge"
+	if parse, ok := errors.AsType[*kong.ParseError](err); ok {
+		named, _, _ := strings.Cut(parse.Context.Command(), " <") // without its arguments
+		command = strings.TrimSpace(command + " " + named)
+	}
+	return fmt.Errorf("%w (%s --help tells more)", err, command)
 }
 
 // conclude reports what failed and returns the exit status: QEMU's own where it has one.

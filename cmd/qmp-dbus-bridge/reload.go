@@ -50,7 +50,7 @@ func (s *service) reload() {
 	}{
 		{"systemd was not told that a reload begins", notifyReloading},
 		{"the policy stays as it was", s.reloadPolicy},
-		{"the audit's file stays as it was", s.audit.Reopen},
+		{"the audit's file stays as it was", s.reopenAudit},
 	} {
 		if err := step.do(); err != nil {
 			s.log.Error(step.failed, "error", oneLine(err))
@@ -64,6 +64,16 @@ func (s *service) reload() {
 	if _, err := daemon.SdNotify(false, "STATUS="+status+"\n"+daemon.SdNotifyReady); err != nil {
 		s.log.Error("systemd was not told that a reload is done", "error", err)
 	}
+}
+
+func (s *service) reopenAudit() error {
+	if err := s.audit.Reopen(); err != nil {
+		return err
+	}
+	if file := s.audit.File(); file != "" {
+		s.log.Info("the audit goes on", "file", file)
+	}
+	return nil
 }
 
 func (s *service) reloadPolicy() error {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os/signal"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -30,11 +31,17 @@ type runCommand struct {
 
 // AfterApply finds the mistakes that the parser can't see; it calls this.
 func (c *runCommand) AfterApply() error {
-	if len(c.QEMU) > 0 && c.QEMU[0] == "--" {
+	behind := len(c.QEMU) > 0 && c.QEMU[0] == "--"
+	if behind {
 		c.QEMU = c.QEMU[1:]
 	}
-	if len(c.QEMU) == 0 {
+	switch {
+	case len(c.QEMU) == 0:
 		return errors.New("run: want QEMU's command line behind --")
+	case strings.HasPrefix(c.QEMU[0], "-") && behind:
+		return fmt.Errorf("run: %s is no program: QEMU's command line begins with one", c.QEMU[0])
+	case strings.HasPrefix(c.QEMU[0], "-"):
+		return fmt.Errorf("run: unknown flag %s; put -- before QEMU's command line", c.QEMU[0])
 	}
 	if slices.Contains(c.QEMU, "-daemonize") || slices.Contains(c.QEMU, "--daemonize") {
 		return errors.New("run: -daemonize can't be used: QEMU ends with this command")

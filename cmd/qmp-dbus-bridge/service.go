@@ -72,6 +72,7 @@ func (s *service) dial(ctx context.Context, address qmp.Address, o qmp.Options) 
 // is ready.
 func (s *service) join(ctx context.Context) error {
 	s.qemu.tell(s.log)
+	s.tellName()
 	policy, err := s.flags.authorizer(s.qemu.known())
 	if err != nil {
 		return err
@@ -99,6 +100,16 @@ func (s *service) run(ctx context.Context) error {
 		err = errors.Join(err, s.daemon.Err())
 	}
 	return err
+}
+
+// tellName logs which name is in force. QEMU's own does not count, but who reads the log may have thought so.
+func (s *service) tellName() {
+	name := slog.String("name", s.flags.vmName())
+	if own := s.bridge.Name(); own != "" && own != s.flags.vmName() {
+		s.log.Info("in paths and policies the VM has another name than QEMU calls it: --name sets it", name, slog.String("qemu", own))
+		return
+	}
+	s.log.Info("the VM's name in paths and policies", name)
 }
 
 // prepare does of join what needs no QEMU, so that a bus that can't be had ends none: it reserves the
