@@ -18,6 +18,7 @@ import (
 // The unit file, and the instance that it is tried as.
 const (
 	unitFile     = "../cmd/qmp-dbus-bridge/qmp-dbus-bridge@.service"
+	qemuUnitFile = "../cmd/qmp-dbus-bridge/qemu@.service"
 	unitInstance = "qmp-dbus-bridge@vm7.service"
 )
 
@@ -36,13 +37,73 @@ func writeInstance(t *testing.T) (path, text string) {
 	return path, text
 }
 
-// TestUnitVerified has systemd read the unit.
+// TestUnitVerified has systemd read the unit and that of QEMU.
 func TestUnitVerified(t *testing.T) {
-	rig.Require(t, "systemd-analyze")
+	rig.Require(t, "systemd-analyze", "qemu-system-x86_64")
 	path, _ := writeInstance(t)
-	if printed, status := rig.Run(t, exec.Command("systemd-analyze", "verify", "--man=no", path)); status != 0 || printed != "" {
-		t.Errorf("exit status %d:\n%s", status, printed)
+	text, err := os.ReadFile(qemuUnitFile)
+	if err != nil {
+		t.Fatal(err)
 	}
+	qemu := filepath.Join(filepath.Dir(path), "qemu@vm7.service")
+	if err := os.WriteFile(qemu, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{path, qemu} {
+		if printed, status := rig.Run(t, exec.Command("systemd-analyze", "verify", "--man=no", path)); status != 0 || printed != "" {
+			t.Errorf("exit status %d:\n%s", status, printed)
+		}
+	}
+}
+
+// TestUnitQEMU runs the command of QEMU's unit as its user would and has the bridge's find the monitor where its
+// unit says, as a member of QEMU's group: nobody else can reach it.
+func TestUnitQEMU(t *testing.T) {
+	rig.RequireRoot(t)
+	rig.Require(t, "setpriv", "qemu-system-x86_64")
+	unit, err := os.ReadFile(qemuUnitFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, bridgeUnit := writeInstance(t)
+	setting := func(text, name string) string {
+		found := regexp.MustCompile(`(?m)^"?` + name + `=(.*?)"?$`).FindStringSubmatch(strings.ReplaceAll(text, "Environment=", ""))
+		if found == nil {
+			t.Fatalf("no %s= in\n%s", name, text)
+		}
+		return found[1]
+	}
+	runtime := filepath.Join(rig.TempDir(t), "vm7")
+	here := strings.NewReplacer("/run/qemu/%i", runtime, "%i", "vm7", "$ARGUMENTS", setting(string(unit), "ARGUMENTS"))
+	mode, err := strconv.ParseUint(setting(string(unit), "RuntimeDirectoryMode"), 8, 32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []error{
+		os.Mkdir(runtime, 0o700), os.Chown(runtime, int(rig.News.UID), int(rig.News.GID)), os.Chmod(runtime, os.FileMode(mode)),
+	} {
+		if step != nil {
+			t.Fatal(step)
+		}
+	}
+	line := `umask "$1"; shift; exec "$@"`
+	arguments := append([]string{"-c", line, "sh", setting(string(unit), "UMask")}, strings.Fields(here.Replace(setting(string(unit), "ExecStart")))...)
+	rig.Start(t, rig.News.Command("sh", arguments...))
+	monitor := here.Replace(setting(bridgeUnit, "QMP"))
+	rig.Eventually(t, "the monitor is there", func() bool { _, err := os.Stat(monitor); return err == nil })
+	serve := []string{program, "serve", "--qmp", monitor, "--bus-dir", filepath.Join(rig.TempDir(t), "bus")}
+	if printed, status := rig.Run(t, rig.Bob.Command(serve[0], serve[1:]...)); status != 1 || !strings.Contains(printed, "permission denied") {
+		t.Errorf("outside the group: exit status %d, %q; want 1 and permission denied", status, printed)
+	}
+	member := []string{"--reuid", "1", "--regid", "1", "--groups", "1,9", "--"}
+	bus := filepath.Join(rig.TempDir(t), "bus")
+	for _, step := range []error{os.Mkdir(bus, 0o700), os.Chown(bus, int(rig.Alice.UID), int(rig.Alice.GID))} {
+		if step != nil {
+			t.Fatal(step)
+		}
+	}
+	serve[len(serve)-1] = bus
+	rig.Start(t, exec.Command("setpriv", append(member, serve...)...)).WaitOutput(t, "bus=")
 }
 
 // maxExposure is what systemd-analyze security may give the unit at most, of 10.
