@@ -1,7 +1,10 @@
 package e2e_test
 
 import (
+	"fmt"
+	"os"
 	"os/exec"
+	"regexp"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -21,6 +24,7 @@ func TestTyped(t *testing.T) {
 		trace, image := env.WorkDir+"/trace", env.WorkDir+"/disk0.qcow2"
 		env.Setenv("TRACE", trace)
 		createImage(env.T().(testing.TB), image)
+		writeExamples(env)
 		return []string{
 			"-D", trace, "-trace", "handle_qmp_command", "-trace", "input_event_key_qcode",
 			"-vga", "std",
@@ -31,6 +35,20 @@ func TestTyped(t *testing.T) {
 			"-device", "virtio-blk-pci,id=vblk0,drive=disk0", "-device", "virtio-balloon-pci,id=balloon0",
 		}
 	})
+}
+
+// writeExamples writes the Python programs of docs/api.md, as they stand there, to example1.py and so on.
+func writeExamples(env *testscript.Env) {
+	t := env.T().(testing.TB)
+	text, err := os.ReadFile("../docs/api.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, block := range regexp.MustCompile("(?s)```python\n(.*?)```").FindAllSubmatch(text, -1) {
+		if err := os.WriteFile(fmt.Sprintf("%s/example%d.py", env.WorkDir, i+1), block[1], 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // createImage makes a qcow2 image of 16 MiB.
