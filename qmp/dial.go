@@ -92,8 +92,11 @@ func (c *Conn) limitTime() {
 	c.socket.SetReadDeadline(time.Now().Add(c.options.GreetingTimeout))
 }
 
+// readGreeting holds the greeting to a limit of its own, since what it says is kept.
 func (c *Conn) readGreeting() error {
+	c.lines.max = min(c.options.MaxLine, maxGreeting)
 	line, err := c.lines.next()
+	c.lines.max = c.options.MaxLine
 	if errors.Is(err, os.ErrDeadlineExceeded) && c.lines.end == 0 {
 		return fmt.Errorf("no greeting within %v: %w", c.options.GreetingTimeout, ErrBusy)
 	}

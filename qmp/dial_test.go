@@ -97,6 +97,37 @@ func TestHandshakeErrors(t *testing.T) {
 	}
 }
 
+// TestGreetingLimit has a greeting as long as it may be, and one byte longer: it is kept, so it is not let grow as other
+// lines are.
+func TestGreetingLimit(t *testing.T) {
+	const most = 4096
+	for length, want := range map[int]string{most: "", most + 1: "handshake: read greeting: line of more than 4096 bytes"} {
+		t.Run(fmt.Sprint(length), func(t *testing.T) {
+			fdtest.Check(t)
+			greeting := `{"QMP": {"version": {"qemu": {"micro": 1, "minor": 0, "major": 10}, "package": "%s"}, "capabilities": []}}`
+			pkg := strings.Repeat("x", length-len(greeting)+len("%s"))
+			_, s := qmptest.Start(t, qmptest.Options{Greeting: fmt.Sprintf(greeting, pkg)}, qmptest.Answers{"long": `"` + pkg + pkg + `"`}.Handle)
+			c, err := qmp.Open(t.Context(), s, qmp.Options{})
+			if want != "" {
+				if err == nil || err.Error() != want {
+					t.Errorf("Open = %v, want %s", err, want)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			if got := c.Version().Package; got != pkg {
+				t.Errorf("the package has %d bytes, want %d", len(got), len(pkg))
+			}
+			if _, err := c.Execute(t.Context(), qmp.Command{Name: "long"}); err != nil {
+				t.Errorf("a longer reply: %v", err)
+			}
+		})
+	}
+}
+
 func TestHandshakeEnd(t *testing.T) {
 	fdtest.Check(t)
 	_, s := qmptest.Start(t, qmptest.Options{Capabilities: true},

@@ -1,5 +1,8 @@
 package qmp
 
+// maxGreeting bounds QEMU's first line, in bytes; that of 7.2 from Debian has 140.
+const maxGreeting = 4 << 10
+
 // greeting is what QEMU says first.
 type greeting struct {
 	version      Version
