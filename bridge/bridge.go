@@ -114,6 +114,7 @@ func (b *Bridge) Join(ctx context.Context, address string, policy *access.Author
 	b.callers = access.NewCallers(driver, b.log)
 	b.callers.SetLimit(b.config.Limits.Callers)
 	b.callers.OnGone(b.forget)
+	b.callers.OnNames(func(sender string) { b.reviewSubscriptions(sender) })
 	seat, err := endpoint.Dial(ctx, address, b.log)
 	if err != nil {
 		return fmt.Errorf("bus %s: %w", address, err)

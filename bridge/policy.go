@@ -34,10 +34,11 @@ func Decide(policy *access.Authorizer, caller *access.Caller, name, arguments st
 	return append([]access.Decision{decision}, wrapped...), err
 }
 
-// reviewSubscriptions ends those that the policy does not allow. The lock is not held while it decides: the QMP reader
-// needs it.
-func (b *Bridge) reviewSubscriptions() {
-	for _, one := range b.subscriptions.all() {
+// reviewSubscriptions ends those, of the callers of these names or of all, that the policy does not allow. The lock is
+// not held while it decides: the QMP reader needs it.
+func (b *Bridge) reviewSubscriptions(names ...string) {
+	for _, one := range b.subscriptions.all(names...) {
+		b.callers.Update(one.caller)
 		decision := b.policy.Load().Decide(one.caller, access.Event(one.event), nil)
 		if decision.Allowed() || !b.subscriptions.end(one) {
 			continue

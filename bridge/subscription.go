@@ -22,7 +22,7 @@ const (
 var eventName = regexp.MustCompile(`^[A-Z0-9_]+$`)
 
 // subscriptions tells who gets the events that are not for everybody. Each was decided when
-// it was made, and is decided again by every new policy.
+// it was made, and is decided again by every new policy and when its caller gets or loses a name.
 type subscriptions struct {
 	most   int        // of one caller
 	mu     sync.Mutex // guards byName, between callers, the QMP reader and SetPolicy
@@ -94,12 +94,15 @@ type subscription struct {
 	event  string
 }
 
-// all returns every subscription there is, in order.
-func (s *subscriptions) all() []subscription {
+// all returns every subscription of these names, in order; without any name, of all.
+func (s *subscriptions) all(names ...string) []subscription {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if names == nil {
+		names = slices.Sorted(maps.Keys(s.byName))
+	}
 	var list []subscription
-	for _, name := range slices.Sorted(maps.Keys(s.byName)) {
+	for _, name := range names {
 		for _, event := range slices.Sorted(maps.Keys(s.byName[name].events)) {
 			list = append(list, subscription{s.byName[name].caller, event})
 		}
@@ -160,43 +163,49 @@ func (r *request) checkEvent(i int, name string) error {
 	return failuref(errInvalidArgs, "there is no event %s%s", name, hint)
 }
 
-// subscribe decides each event by itself, since each may be of another class. A new policy may end them before the
-// answer; that is a success still, as if it had come right after it.
+// subscribe decides each event by itself, since each may be of another class. What comes meanwhile may end them
+// before the answer; that is a success still, as if it had come right after it.
 func subscribe(r *request) {
 	events, _ := r.subject.([]string)
-	for _, event := range events {
-		if err := r.decideEvent(event); err != nil {
-			r.fail(err)
-			return
-		}
+	decisions, err := r.decideEvents(events)
+	if full := r.bridge.audit.ReserveAll(len(decisions)); full != nil {
+		r.fail(failuref(errLimits, "what can't be recorded is not done: %v", full))
+		return
 	}
-	if err := r.bridge.subscriptions.add(r.caller, events); err != nil {
+	result := resultOK
+	if err == nil {
+		err = r.bridge.subscriptions.add(r.caller, events)
+	}
+	if err != nil {
+		result = failureOf(err).recorded()
+	}
+	record := r.record(result)
+	for _, record.Decision = range decisions {
+		r.bridge.audit.Commit(record)
+	}
+	if err != nil {
 		r.fail(err)
 		return
 	}
-	if r.bridge.policy.Load() != r.policy { // SetPolicy may have looked at them before
-		r.bridge.reviewSubscriptions()
-	}
+	r.bridge.reviewSubscriptions(r.Sender) // SetPolicy and rename may have looked at them before
 	r.replyEmpty()
 	if _, err := r.bridge.callers.Lookup(r.Sender, func() {}); err != nil { // it left meanwhile
 		r.bridge.subscriptions.forget(r.Sender)
 	}
 }
 
-// decideEvent asks the policy whether the caller may receive an event, and records that.
-func (r *request) decideEvent(event string) error {
-	record := r.record(resultOK)
-	record.Decision = r.policy.Decide(r.caller, access.Event(event), nil)
-	if !record.Decision.Allowed() {
-		record.Result = errAccessDenied
+// decideEvents asks the policy whether the caller may receive events, up to the first that it may not: then there is an
+// error.
+func (r *request) decideEvents(events []string) ([]access.Decision, error) {
+	var decisions []access.Decision
+	for _, event := range events {
+		decision := r.policy.Decide(r.caller, access.Event(event), nil)
+		decisions = append(decisions, decision)
+		if !decision.Allowed() {
+			return decisions, failuref(errAccessDenied, "uid %d may not receive the event %s", r.caller.UID, dbusText(event))
+		}
 	}
-	if err := r.bridge.audit.Write(record); err != nil {
-		return failuref(errLimits, "what can't be recorded is not done: %v", err)
-	}
-	if !record.Decision.Allowed() {
-		return failuref(errAccessDenied, "uid %d may not receive the event %s", r.caller.UID, dbusText(event))
-	}
-	return nil
+	return decisions, nil
 }
 
 func unsubscribe(r *request) {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/godbus/dbus/v5"
+	"github.com/google/go-cmp/cmp"
 
 	"qmp-dbus-bridge/e2e/rig"
 )
@@ -180,6 +181,104 @@ func destinations(sent <-chan *dbus.Message, member, until string) (to []string)
 		}
 	}
 	return to
+}
+
+// TestSubscribeAudit has each event's record tell how its Subscribe ended, also where another event or the limit
+// refused it.
+func TestSubscribeAudit(t *testing.T) {
+	m := newMachine(t, nil)
+	w := newWorld(t, m.dial)
+	w.limits.Subscriptions = 2
+	w.join()
+	w.run()
+	c := w.as(viewer)
+	for _, events := range [][]string{
+		{"RESET", "VNC_CONNECTED"}, {"VNC_CONNECTED", "RESET"}, {"RESET", "RESUME"}, {"RESET", "STOP"},
+	} {
+		_ = c.vm("Subscribe", events)
+	}
+	const denied, exceeded = dbusError + "AccessDenied", dbusError + "LimitsExceeded"
+	want := []record{
+		{Action: "event:RESET", Decision: "allow", Policy: "viewer", Result: denied},
+		{Action: "event:VNC_CONNECTED", Decision: "deny", Policy: "default-deny", Result: denied},
+		{Action: "subscribe", Decision: "allow", Policy: "viewer", Result: denied},
+		{Action: "event:VNC_CONNECTED", Decision: "deny", Policy: "default-deny", Result: denied},
+		{Action: "subscribe", Decision: "allow", Policy: "viewer", Result: denied},
+		{Action: "event:RESET", Decision: "allow", Policy: "viewer", Result: "ok"},
+		{Action: "event:RESUME", Decision: "allow", Policy: "viewer", Result: "ok"},
+		{Action: "subscribe", Decision: "allow", Policy: "viewer", Result: "ok"},
+		{Action: "event:RESET", Decision: "allow", Policy: "viewer", Result: exceeded},
+		{Action: "event:STOP", Decision: "allow", Policy: "viewer", Result: exceeded},
+		{Action: "subscribe", Decision: "allow", Policy: "viewer", Result: exceeded},
+	}
+	got := w.records(len(want))
+	for i := range want {
+		want[i].Caller, want[i].UID = c.unique, got[i].UID
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("records (-want +got):\n%s", diff)
+	}
+}
+
+// TestNamesOfSubscribers has subscribers lose a name by which they may hear an event, and get one by which they may not,
+// while they are known and after others took their place among those: they hear it no more.
+func TestNamesOfSubscribers(t *testing.T) {
+	const policy = `permit (principal in Role::"viewer", action == Action::"event:VNC_CONNECTED", resource)
+  when { principal.busNames.contains("com.example.May") && !principal.busNames.contains("com.example.MayNot") };`
+	changes := map[string]func(*dbus.Conn) error{
+		"loses": func(c *dbus.Conn) error { _, err := c.ReleaseName("com.example.May"); return err },
+		"gets":  func(c *dbus.Conn) error { _, err := c.RequestName("com.example.MayNot", 0); return err },
+	}
+	for name, change := range changes {
+		for _, others := range []int{0, 2} {
+			t.Run(fmt.Sprint(name, " after ", others), func(t *testing.T) {
+				m := newMachine(t, nil)
+				w := newWorld(t, m.dial)
+				w.limits.Callers, w.cedar = 2, []string{policy}
+				w.join()
+				w.run()
+				c := w.as(viewer)
+				hear := c.watch(dbus.WithMatchInterface(eventsIf))
+				if _, err := c.RequestName("com.example.May", 0); err != nil {
+					t.Fatal(err)
+				}
+				if err := c.vm("Subscribe", []string{"VNC_CONNECTED"}); err != nil {
+					t.Fatal(err)
+				}
+				m.client().Event("VNC_CONNECTED", "")
+				if s := heard(t, hear); s.Name != eventsIf+".VncConnected" {
+					t.Fatalf("received %s, want VncConnected", s.Name)
+				}
+				for range others {
+					get[string](w.as(viewer), "Status")
+				}
+				if err := change(c.Conn); err != nil {
+					t.Fatal(err)
+				}
+				end := w.records(2 + others + 1)[2+others]
+				if want := (record{
+					Caller: c.unique, UID: end.UID, Action: "event:VNC_CONNECTED", Decision: "deny", Policy: "default-deny", Result: dbusError + "AccessDenied",
+				}); end != want {
+					t.Errorf("recorded %+v, want %+v", end, want)
+				}
+				m.client().Event("VNC_CONNECTED", "")
+				m.client().Event("STOP", "")
+				if s := heard(t, hear); s.Name != eventsIf+".Stop" {
+					t.Errorf("received %s, want Stop", s.Name)
+				}
+			})
+		}
+	}
+}
+
+// heard is the next event of QEMU's, whatever the bus itself says meanwhile about names.
+func heard(t *testing.T, signals <-chan *dbus.Signal) *dbus.Signal {
+	t.Helper()
+	for {
+		if s := next(t, signals); strings.HasPrefix(s.Name, eventsIf) {
+			return s
+		}
+	}
 }
 
 // eavesdrop makes c a monitor of the bus: it gets all messages and can send none.

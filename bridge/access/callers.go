@@ -35,9 +35,10 @@ var (
 // Callers knows who is behind the unique names of a bus. Run has to be running; Lookup may be called
 // by any goroutine at any time.
 type Callers struct {
-	bus    *dbus.Conn
-	log    *slog.Logger
-	onGone func(name string)
+	bus     *dbus.Conn
+	log     *slog.Logger
+	onGone  func(name string)
+	onNames func(name string)
 
 	watching chan struct{} // closed when the bus tells of every name that goes
 	ended    chan struct{} // closed when Run ends
@@ -61,6 +62,7 @@ func NewCallers(bus *dbus.Conn, log *slog.Logger) *Callers {
 		bus:      bus,
 		log:      log,
 		onGone:   func(string) {},
+		onNames:  func(string) {},
 		watching: make(chan struct{}),
 		ended:    make(chan struct{}),
 		slots:    make(chan struct{}, maxLookups),
@@ -78,6 +80,10 @@ func (c *Callers) SetLimit(callers int) { c.most = callers }
 // OnGone sets what is called with every unique name that leaves the bus, known or not, after it was
 // forgotten. It is set before Run, which calls it, and must not block.
 func (c *Callers) OnGone(f func(name string)) { c.onGone = f }
+
+// OnNames sets what is called with every unique name that has got or lost a well-known name, known or not, after
+// Update tells so. It is set before Run, which calls it, and must not block.
+func (c *Callers) OnNames(f func(name string)) { c.onNames = f }
 
 // Run watches the bus and answers lookups until ctx ends, which is no error, or the bus connection does.
 // When it returns, all callers are forgotten, every lookup has failed and no goroutine is left. It runs
@@ -127,7 +133,9 @@ func (c *Callers) hear(signal *dbus.Signal) {
 	case signal.Sender != driver || signal.Path != driverPath || signal.Name != driver+".NameOwnerChanged",
 		dbus.Store(signal.Body, &name, &from, &to) != nil:
 	case !strings.HasPrefix(name, ":"):
-		c.moved(name, from, to)
+		for _, unique := range c.moved(name, from, to) {
+			c.onNames(unique)
+		}
 	case to == "" && isUniqueName(name):
 		c.forget(name)
 		c.onGone(name)

@@ -178,6 +178,12 @@ func runLoggedCallers(t *testing.T, client *dbus.Conn, log *slog.Logger, onGone 
 	if onGone != nil {
 		callers.OnGone(onGone)
 	}
+	return callers, run(t, callers)
+}
+
+// run runs callers until the test ends, and returns how to end it and wait before.
+func run(t *testing.T, callers *access.Callers) (stop func() error) {
+	t.Helper()
 	ctx, cancel := contextWithCancel(t)
 	ended := make(chan error, 1)
 	go func() { ended <- callers.Run(ctx) }()
@@ -191,7 +197,7 @@ func runLoggedCallers(t *testing.T, client *dbus.Conn, log *slog.Logger, onGone 
 		return result
 	}
 	t.Cleanup(func() { _ = stop() })
-	return callers, stop
+	return stop
 }
 
 // lookup waits for the outcome of a lookup.

@@ -83,17 +83,31 @@ func (o *owners) remove(unique, name string) {
 	}
 }
 
-// moved notes that a name has another owner; either may be nobody.
-func (c *Callers) moved(name, from, to string) {
+// moved notes that a name has another owner, and returns who has got or lost it; either may be nobody.
+func (c *Callers) moved(name, from, to string) (touched []string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if isUniqueName(from) {
 		c.owners.remove(from, name)
-		c.tellNames(from)
+		touched = append(touched, from)
 	}
 	if isUniqueName(to) {
 		c.owners.add(to, name)
-		c.tellNames(to)
+		touched = append(touched, to)
+	}
+	for _, unique := range touched {
+		c.tellNames(unique)
+	}
+	return touched
+}
+
+// Update gives a caller that Lookup has returned the names that it owns now. Callers that are known have them
+// always; one that was dropped since, because too many were known, has those of that time.
+func (c *Callers) Update(caller *Caller) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if e := c.known[caller.Name]; e == nil || e.caller != caller {
+		caller.names.Store(c.owners.of(caller.Name))
 	}
 }
 

@@ -128,6 +128,38 @@ func TestNamesOnTheBus(t *testing.T) {
 	}
 }
 
+// TestNamesOfDroppedCallers has a caller that was dropped, since too many are known, lose its name: it is told by Update,
+// after who watches has heard of it.
+func TestNamesOfDroppedCallers(t *testing.T) {
+	const driver = "org.freedesktop.DBus"
+	bus, client := startFakeBus(t, good)
+	callers := access.NewCallers(client, slog.New(slog.DiscardHandler))
+	callers.SetLimit(1)
+	moved := make(chan string, 4)
+	callers.OnNames(func(name string) { moved <- name })
+	run(t, callers)
+	rules := newAuthorizer(t, policyFile(t, namePolicy))
+	bus.nameOwnerChanged(driver, "org.qemu.Virtiofs", "", ":1.5")
+	if name := within(t, moved); name != ":1.5" {
+		t.Fatalf("%s has got a name, want :1.5", name)
+	}
+	dropped, err := lookup(t, callers, ":1.5")
+	if err != nil || verdicts(rules, dropped) != virtiofs {
+		t.Fatalf("%v, decided by %s, want %s", err, verdicts(rules, dropped), virtiofs)
+	}
+	if _, err := lookup(t, callers, ":1.6"); err != nil {
+		t.Fatal(err)
+	}
+	bus.nameOwnerChanged(driver, "org.qemu.Virtiofs", ":1.5", ":1.6")
+	if lost, got := within(t, moved), within(t, moved); lost != ":1.5" || got != ":1.6" {
+		t.Errorf("%s and %s have lost and got it, want :1.5, :1.6", lost, got)
+	}
+	callers.Update(dropped)
+	if got := verdicts(rules, dropped); got != noNames {
+		t.Errorf("decided by %s, want %s", got, noNames)
+	}
+}
+
 // A bus that does not tell who owns what leaves it unknown.
 func TestNamesNotTold(t *testing.T) {
 	rules := newAuthorizer(t, policyFile(t, namePolicy))
