@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"qmp-dbus-bridge/bridge/trusted"
 )
 
 // lines writes records as JSON lines, to a file or standard error.
@@ -45,8 +47,9 @@ func newLines(path string, file *os.File) *lines {
 	return &lines{path: path, busy: make(chan struct{}, 1), file: file}
 }
 
+// openAuditFile takes directories that their group can write, since /var/log is one on some systems.
 func openAuditFile(path string, access int) (*os.File, error) {
-	return openTrusted(path, access|unix.O_APPEND|unix.O_CREAT, uint32(os.Geteuid()))
+	return openTrusted(path, access|unix.O_APPEND|unix.O_CREAT, uint32(os.Geteuid()), trusted.Group)
 }
 
 // endLine has a line end before the first record where the file ends in the middle of one, as a full

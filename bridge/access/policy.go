@@ -15,6 +15,8 @@ import (
 	cedarast "github.com/cedar-policy/cedar-go/ast"
 	"github.com/cedar-policy/cedar-go/x/exp/ast"
 	"github.com/cedar-policy/cedar-go/x/exp/eval"
+
+	"qmp-dbus-bridge/bridge/trusted"
 )
 
 // builtinName stands for the built-in policy's file.
@@ -78,7 +80,7 @@ func loadPolicies(files []string, owner uint32, digest *digest) (policies, error
 }
 
 func readPolicy(path string, owner uint32) (string, error) {
-	file, err := openTrusted(path, 0, owner)
+	file, err := openTrusted(path, 0, owner, trusted.NoGroup)
 	if err != nil {
 		return "", err
 	}

@@ -4,16 +4,24 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"qmp-dbus-bridge/bridge/trusted"
 )
 
-// openTrusted opens a regular file that belongs to root or to owner and that nobody else can write. A
-// symbolic link as the last part of the path is refused; a file made by flags gets mode 0600.
-func openTrusted(path string, flags int, owner uint32) (*os.File, error) {
+// openTrusted opens a regular file that belongs to root or to owner and that nobody else can write, or replace: see
+// trusted.Directory. A symbolic link as the last part of the path is refused; a file made by flags gets mode 0600.
+func openTrusted(path string, flags int, owner uint32, writers trusted.Writers) (*os.File, error) {
+	parent, err := trusted.Directory(filepath.Dir(path), owner, writers)
+	if err != nil {
+		return nil, err
+	}
+	real := filepath.Join(parent, filepath.Base(path))
 	// O_NONBLOCK: opening a FIFO must not wait for its other end.
-	file, err := os.OpenFile(path, flags|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o600)
+	file, err := os.OpenFile(real, flags|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o600)
 	if errors.Is(err, unix.ELOOP) {
 		return nil, fmt.Errorf("%s: is a symbolic link", path)
 	}

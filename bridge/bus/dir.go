@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
+
+	"qmp-dbus-bridge/bridge/trusted"
 )
 
 // parentMode is that of the directories above the bus's own which we make.
@@ -46,43 +48,24 @@ func openDirectory(path string, door door) (*directory, error) {
 // trustedParent makes the missing directories of path and returns it without
 // symbolic links, having checked that everything above is safe.
 func trustedParent(path string) (string, error) {
-	real, err := filepath.EvalSymlinks(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		above, err := trustedParent(filepath.Dir(path))
-		if err != nil {
-			return "", err
-		}
-		real = filepath.Join(above, filepath.Base(path))
-		err = makeDirectory(real, parentMode)
-		if err != nil && !errors.Is(err, fs.ErrExist) { // another bridge may be as far
-			return "", err
-		}
-		return real, checkTrusted(real)
+	real, err := ownDirectory(path)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return real, err
 	}
+	above, err := trustedParent(filepath.Dir(path))
 	if err != nil {
 		return "", err
 	}
-	return real, checkTrusted(real)
+	real = filepath.Join(above, filepath.Base(path))
+	err = makeDirectory(real, parentMode)
+	if err != nil && !errors.Is(err, fs.ErrExist) { // another bridge may be as far
+		return "", err
+	}
+	return ownDirectory(real)
 }
 
-// checkTrusted refuses a directory when anyone but root and ourselves could
-// replace what is in it or in one above it. In a sticky one (/tmp) others can't
-// replace what is ours.
-func checkTrusted(path string) error {
-	info, err := os.Lstat(path)
-	if err != nil {
-		return err
-	}
-	if uid := owner(info); !info.IsDir() || uid != 0 && uid != os.Geteuid() {
-		return fmt.Errorf("%s is not a directory of root's or our own (uid %d)", path, os.Geteuid())
-	}
-	if info.Mode().Perm()&0o022 != 0 && info.Mode()&fs.ModeSticky == 0 {
-		return fmt.Errorf("%s can be written by others (mode %04o): the bus can't be below it", path, info.Mode().Perm())
-	}
-	if path == "/" {
-		return nil
-	}
-	return checkTrusted(filepath.Dir(path))
+func ownDirectory(path string) (string, error) {
+	return trusted.Directory(path, uint32(os.Geteuid()), trusted.NoGroup)
 }
 
 // makeDirectory makes one directory with exactly mode, whatever the umask.

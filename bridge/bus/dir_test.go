@@ -67,10 +67,10 @@ var directories = []struct {
 	}, 0o750, "belongs to uid 1"},
 	{"below somebody else's", func(t *testing.T, dir string) {
 		mustDo(t, os.Chown(filepath.Dir(dir), int(rig.Alice.UID), 0))
-	}, 0o700, "not a directory of root's or our own"},
+	}, 0o700, "belongs to uid 1, neither to root nor to uid 0"},
 	{"below the daemon's", func(t *testing.T, dir string) {
 		mustDo(t, os.Chown(filepath.Dir(dir), int(rig.UUCP.UID), 0))
-	}, 0o750, "not a directory of root's or our own"},
+	}, 0o750, "belongs to uid 10, neither to root nor to uid 0"},
 	{"below what others may write", func(t *testing.T, dir string) {
 		mustDo(t, os.Chmod(filepath.Dir(dir), 0o777))
 	}, 0o700, "can be written by others"},
