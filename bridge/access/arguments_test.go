@@ -11,7 +11,7 @@ import (
 // decideOn decides blockdev-add for a caller of whom one policy says that it may if the condition holds.
 func decideOn(tb testing.TB, condition, arguments string) access.Decision {
 	tb.Helper()
-	rules := newAuthorizer(tb, policyFile(tb, `@id("if") permit (principal in User::"1000", action, resource) when { `+condition+" };"))
+	rules := newAuthorizer(tb, policyFile(tb, `@id("if") permit (principal in User::"1000", action == Action::"blockdev-add", resource) when { `+condition+" };"))
 	return rules.Decide(newCaller(tb, 1000), access.Command("blockdev-add"), []byte(arguments))
 }
 

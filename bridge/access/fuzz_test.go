@@ -160,7 +160,7 @@ func FuzzArguments(f *testing.F) {
 		f.Fatal(err)
 	}
 	named := newAuthorizer(f, policyFile(f, `permit (principal, action, resource) when { ["a", "a.b"].containsAll(context.argumentNames) };`))
-	equal := newAuthorizer(f, policyFile(f, `permit (principal, action, resource) when { context.arguments.a == "x" };`))
+	equal := newAuthorizer(f, policyFile(f, `permit (principal, action, resource) when { context.arguments has a && context.arguments.a == "x" };`))
 	absent := newAuthorizer(f, policyFile(f, `permit (principal, action, resource) when { !(context.arguments has a.b) };`))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		read := map[string]any{}

@@ -55,8 +55,8 @@ func TestNamesOfACaller(t *testing.T) {
 		t.Errorf("root is denied by %s, %v", got.Policy(), got.Err())
 	}
 	// An argument of that name is none of them.
-	args := newAuthorizer(t, policyFile(t, `permit (principal, action, resource) when { context.arguments.busNames == "x" };`))
-	if got := args.Decide(newCaller(t, 1000), access.Command("stop"), []byte(`{"busNames":"x"}`)); !got.Allowed() {
+	args := newAuthorizer(t, policyFile(t, `permit (principal in User::"1000", action == Action::"device_add", resource) when { context.arguments.busNames == "x" };`))
+	if got := args.Decide(newCaller(t, 1000), access.Command("device_add"), []byte(`{"busNames":"x"}`)); !got.Allowed() {
 		t.Errorf("an argument busNames: denied by %s, %v", got.Policy(), got.Err())
 	}
 }

@@ -58,12 +58,12 @@ func TestPolicyFileDenies(t *testing.T) {
 // A policy that can't be evaluated denies whatever its effect is and whatever others permit.
 func TestEvaluationErrorDenies(t *testing.T) {
 	for name, text := range map[string]string{
-		"forbid":             `@id("broken") forbid (principal, action == Action::"stop", resource) when { principal.label == "x" };`,
-		"permit":             `@id("broken") permit (principal, action == Action::"stop", resource) when { context.label == "x" };`,
-		"unless":             `@id("broken") permit (principal, action == Action::"stop", resource) unless { principal.uid };`,
-		"after a false one":  `@id("broken") permit (principal, action == Action::"stop", resource) when { principal.label == "x" } when { false };`,
-		"overflow":           `@id("broken") permit (principal, action == Action::"stop", resource) when { principal.uid * 9223372036854775807 * 4 > 0 };`,
-		"label of no caller": `@id("broken") permit (principal, action == Action::"stop", resource) when { context.label like "*" };`,
+		"forbid":            `@id("broken") forbid (principal, action == Action::"stop", resource) when { principal.uid like "x" };`,
+		"permit":            `@id("broken") permit (principal, action == Action::"stop", resource) when { context.arguments < 5 };`,
+		"unless":            `@id("broken") permit (principal, action == Action::"stop", resource) unless { principal.uid };`,
+		"after a false one": `@id("broken") permit (principal, action == Action::"stop", resource) when { principal.uid like "x" } when { false };`,
+		"overflow":          `@id("broken") permit (principal, action == Action::"stop", resource) when { principal.uid * 9223372036854775807 * 4 > 0 };`,
+		"set of no set":     `@id("broken") permit (principal, action == Action::"stop", resource) when { principal.uid.contains(1) };`,
 	} {
 		rules := newAuthorizer(t, policyFile(t, text))
 		admin := newCaller(t, 1004)
@@ -79,7 +79,7 @@ func TestEvaluationErrorDenies(t *testing.T) {
 
 func TestForbidIsNamedBeforeAnError(t *testing.T) {
 	rules := newAuthorizer(t, policyFile(t, `
-		@id("broken") permit (principal, action, resource) when { context.label == "x" };
+		@id("broken") permit (principal, action, resource) when { principal.uid like "x" };
 		@id("no") forbid (principal, action, resource);`))
 	if got := rules.Decide(newCaller(t, 0), access.Command("stop"), nil); got.Allowed() || got.Policy() != "no" {
 		t.Errorf("%v by %s, want a denial by no", got.Allowed(), got.Policy())

@@ -27,6 +27,9 @@ func checkWording(s statement) Problems {
 	for _, condition := range w.rule.Conditions {
 		ast.Inspect(ast.NewNode(condition.Body), w.node)
 	}
+	if len(w.problems) == 0 { // else what is meant is not known
+		w.guard()
+	}
 	return w.problems
 }
 
