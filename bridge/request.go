@@ -161,16 +161,16 @@ func (r *request) denied() (access.Decision, bool) {
 // denial says why the request is refused. Who may give the command other arguments is told
 // what is wrong with these.
 func (r *request) denial(denied access.Decision) *failure {
-	may := fmt.Sprintf("uid %d may not do %s", r.caller.UID, dbusText(denied.Action()))
+	may := fmt.Sprintf("uid %d may not do %s (class %s)", r.caller.UID, dbusText(denied.Action()), denied.Class())
 	switch other := r.policy.MayAllow(r.caller, r.action); {
 	case len(r.wrapped) > 0:
-		return failuref(errAccessDenied, "%s, which is actions[%d] of the transaction", may, len(r.wrapped)-1)
+		return failuref(errAccessDenied, "%s, which is actions[%d] of the transaction: %s", may, len(r.wrapped)-1, denied.Reason())
 	case other && r.malformed != nil:
 		return failureOf(r.malformed)
 	case other:
-		return failuref(errAccessDenied, "%s with these arguments", may)
+		return failuref(errAccessDenied, "%s with these arguments: %s", may, denied.Reason())
 	default:
-		return &failure{errAccessDenied, may}
+		return failuref(errAccessDenied, "%s: %s", may, denied.Reason())
 	}
 }
 

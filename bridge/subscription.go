@@ -202,7 +202,7 @@ func (r *request) decideEvents(events []string) ([]access.Decision, error) {
 		decision := r.policy.Decide(r.caller, access.Event(event), nil)
 		decisions = append(decisions, decision)
 		if !decision.Allowed() {
-			return decisions, failuref(errAccessDenied, "uid %d may not receive the event %s", r.caller.UID, dbusText(event))
+			return decisions, failuref(errAccessDenied, "uid %d may not receive the event %s: %s", r.caller.UID, dbusText(event), decision.Reason())
 		}
 	}
 	return decisions, nil

@@ -49,9 +49,11 @@ func (a *Authorizer) unreachable(permit *policy, rule *ast.Policy) Problems {
 	return w.problems.inOrder()
 }
 
-// quitStaysID is the built-in policy that keeps quit with administrators, the one forbid with a condition that is
-// known to hold for all others.
-const quitStaysID = "quit-stays-with-admin"
+// Built-in forbids. That of quit is the one with a condition that is known to hold for all others than administrators.
+const (
+	quitStaysID = "quit-stays-with-admin"
+	handshakeID = "no-qmp-capabilities"
+)
 
 // forbidden finds a policy that forbids one action of a permit, or, where action is nil, all that it permits.
 func (a *Authorizer) forbidden(permit *ast.Policy, action *types.EntityUID) (*policy, bool) {
