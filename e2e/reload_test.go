@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -38,10 +39,11 @@ func TestReload(t *testing.T) { onBothBuses(t, testReload) }
 
 func testReload(t *testing.T, flags []string) {
 	rig.RequireRoot(t)
+	private := !slices.Contains(flags, "--bus") // on others anybody may connect
 	dir := rig.TempDir(t)
 	first, second, audit := filepath.Join(dir, "first.cedar"), filepath.Join(dir, "second.cedar"), filepath.Join(dir, "audit")
 	write(t, first, aliceStops)
-	write(t, second, "")
+	write(t, second, `@id("nobody") permit (principal in Role::"helper", action == Action::"cont", resource);`)
 	b := serveQEMU(t, rig.StartQEMU(t, rig.QEMU{}), append(flags, "--grant", "viewer=uid:1",
 		"--policy", first, "--policy", second, "--audit", audit)...)
 	alice := rig.Alice.MustDial(t, b.address)
@@ -63,6 +65,9 @@ func testReload(t *testing.T, flags []string) {
 		}
 	}
 	expect(true, false)
+	if want := fmt.Sprintf(`level=WARN msg="a policy has no effect" why="%s:1:36: the role helper is granted to nobody"`, second); strings.Contains(b.Output(), want) != private {
+		t.Errorf("the log is\n%s\nwant %s: %v", b.Output(), want, private)
+	}
 
 	if err := os.Rename(audit, audit+".1"); err != nil {
 		t.Fatal(err)
@@ -76,6 +81,9 @@ func testReload(t *testing.T, flags []string) {
 		}
 	}
 	expect(false, true)
+	if want := fmt.Sprintf(`level=WARN msg="a policy has no effect" why="%s:1:62: this permit never takes effect: no (%s:1:1) forbids it"`, first, second); !strings.Contains(b.Output(), want) {
+		t.Errorf("the log is\n%s\nwant %s", b.Output(), want)
+	}
 	if hash != get[string](t, alice, "PolicyHash") {
 		t.Errorf("PropertiesChanged told %s, PolicyHash is %s", hash, get[string](t, alice, "PolicyHash"))
 	}

@@ -44,7 +44,7 @@ func TestExamplesAreRight(t *testing.T) {
 		if got, _ := access.ExamplePolicy(name); err != nil || got != string(text) {
 			t.Errorf("%s is not its file: %v", name, err)
 		}
-		if useless := example(t, name).Unreachable(); useless != nil {
+		if useless := example(t, name).Unreachable(true); useless != nil {
 			t.Errorf("%s: %v", name, useless)
 		}
 	}

@@ -217,7 +217,7 @@ func FuzzPolicyFile(f *testing.F) {
 		}
 		rules, err := newWithFiles(path)
 		if err == nil {
-			rules.Unreachable()
+			rules.Unreachable(true)
 			if _, err := cedar.NewPolicyListFromBytes(path, []byte(text)); err != nil {
 				t.Errorf("Cedar refuses %q: %v", text, err)
 			}

@@ -1,6 +1,8 @@
 package access_test
 
 import (
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 
@@ -17,14 +19,13 @@ func TestQEMUItself(t *testing.T) {
 		name   string
 		qemu   *uint32
 		caller uint32
-		want   string // the deciding policy
 		allow  bool
 	}{
-		{"QEMU", uid(qemu), qemu, "qemu-itself", false},
-		{"another of its group", uid(qemu), 10, "all", true},
-		{"unknown", nil, qemu, "all", true},
-		{"as root", uid(0), 0, "all", true},
-		{"as the bridge", uid(bridgeUID), bridgeUID, "all", true},
+		{"QEMU", uid(qemu), qemu, false},
+		{"another of its group", uid(qemu), 10, true},
+		{"unknown", nil, qemu, true},
+		{"as root", uid(0), 0, true},
+		{"as the bridge", uid(bridgeUID), bridgeUID, true},
 	} {
 		a, err := access.New(access.Config{
 			VM: "vm", BridgeUID: bridgeUID, QEMU: tt.qemu, Files: []string{all},
@@ -37,13 +38,40 @@ func TestQEMUItself(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, action := range []access.Action{access.ReadProperties(), access.Introspect(), access.Subscribe(), access.Event("PANIC")} {
+		actions := []access.Action{access.ReadProperties(), access.Introspect(), access.Subscribe(), access.Event("PANIC")}
+		for _, command := range commandOfEachClass(t) {
+			actions = append(actions, access.Command(command))
+		}
+		for _, action := range actions {
+			want := "qemu-itself"
+			switch {
+			case tt.allow && action.Class() == access.ClassMonitorControl:
+				want = "all"
+			case tt.allow:
+				want = "admin" // the first that permits it
+			}
 			d := a.Decide(caller, action, nil)
-			if d.Allowed() != tt.allow || !tt.allow && d.Policy() != tt.want {
-				t.Errorf("%s: %v: allowed %v by %s, want %v by %s", tt.name, action, d.Allowed(), d.Policy(), tt.allow, tt.want)
+			if d.Allowed() != tt.allow || d.Policy() != want {
+				t.Errorf("%s: %v: allowed %v by %s, want %v by %s", tt.name, action, d.Allowed(), d.Policy(), tt.allow, want)
 			}
 		}
 	}
+}
+
+// commandOfEachClass is one that the built-in policy does not forbid to administrators.
+func commandOfEachClass(t *testing.T) map[access.Class]string {
+	t.Helper()
+	of := make(map[access.Class]string)
+	commands := table(t, "risk.tsv")
+	for _, name := range slices.Sorted(maps.Keys(commands)) {
+		if class := commands[name]; name != "qmp_capabilities" && name != "quit" && of[class] == "" {
+			of[class] = name
+		}
+	}
+	if len(of) != 11 {
+		t.Fatalf("commands of %d classes", len(of))
+	}
+	return of
 }
 
 // TestQEMUIsNotGranted: a role for QEMU's uid is a mistake that is told.

@@ -1,6 +1,7 @@
 package access
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -12,19 +13,32 @@ import (
 
 // Unreachable finds the permits of the policy files that can never take effect, or that name actions for which they
 // can't: what a forbid without conditions takes away again, quit for others than administrators, a condition
-// that is false. Where there are grants, so are permits for users, groups and roles that are granted nothing, since
-// only who is granted something can connect to the private bus.
-func (a *Authorizer) Unreachable() Problems {
+// that is false. On the private bus, so are permits for users, groups and roles that are granted nothing, since
+// only who is granted something can connect to it.
+func (a *Authorizer) Unreachable(privateBus bool) Problems {
 	var problems Problems
 	for _, one := range a.policies {
 		if rule := one.tree(); rule.Effect == ast.EffectPermit && one.file != builtinName {
-			problems = append(problems, a.unreachable(one, rule)...)
+			problems = append(problems, a.unreachable(one, rule, privateBus)...)
 		}
 	}
 	return problems
 }
 
-func (a *Authorizer) unreachable(permit *policy, rule *ast.Policy) Problems {
+// Elsewhere finds the policies of the files that are about another VM than this one.
+func (a *Authorizer) Elsewhere() Problems {
+	var problems Problems
+	for _, one := range a.policies {
+		if vm, ok := named(one.tree().Resource); ok && vm != a.resource {
+			w := &wording{file: one.file, tokens: one.tokens()}
+			w.report(w.tokens.entityPlaces(vm), "never applies to the VM %q", a.resource.ID)
+			problems = append(problems, w.problems...)
+		}
+	}
+	return problems
+}
+
+func (a *Authorizer) unreachable(permit *policy, rule *ast.Policy, privateBus bool) Problems {
 	text := permit.tokens()
 	w := &wording{file: permit.file, rule: rule, tokens: text}
 	for _, condition := range rule.Conditions {
@@ -32,8 +46,12 @@ func (a *Authorizer) unreachable(permit *policy, rule *ast.Policy) Problems {
 			w.report(nil, "this permit never takes effect: its condition is never met")
 		}
 	}
-	if uid, ok := named(rule.Principal); ok && len(a.grants) > 0 && !a.admits(uid) {
-		w.report(text.entityPlaces(uid), "%v is granted no role: it can't connect to the private bus", uid)
+	if uid, ok := named(rule.Principal); ok && privateBus && !a.admits(uid) {
+		say := fmt.Sprintf("%v is granted no role: it can't connect to the private bus", uid)
+		if uid.Type == "Role" {
+			say = fmt.Sprintf("the role %s is granted to nobody", uid.ID)
+		}
+		w.report(text.entityPlaces(uid), "%s", say)
 	}
 	actions := actionsOf(rule)
 	if actions == nil {

@@ -26,7 +26,7 @@ func unreachable(t *testing.T, text string, grants ...string) []string {
 		t.Fatal(err)
 	}
 	var lines []string
-	for _, p := range rules.Unreachable() {
+	for _, p := range rules.Unreachable(len(grants) > 0) {
 		lines = append(lines, strings.ReplaceAll(strings.TrimPrefix(p.Error(), path+":"), path, "FILE"))
 	}
 	return lines
@@ -79,7 +79,7 @@ func TestUnreachablePermits(t *testing.T) {
 			`1:22: User::"1" is granted no role: it can't connect to the private bus`,
 		}},
 		{"role without a grant", `permit (principal in Role::"helper", action == Action::"stop", resource);`, []string{"viewer=uid:1"}, []string{
-			`1:22: Role::"helper" is granted no role: it can't connect to the private bus`,
+			`1:22: the role helper is granted to nobody`,
 		}},
 
 		{"reachable", `permit (principal in Role::"admin", action == Action::"quit", resource);
@@ -107,5 +107,39 @@ func TestUnreachablePermits(t *testing.T) {
 		if diff := cmp.Diff(tt.want, unreachable(t, tt.text, tt.grants...)); diff != "" {
 			t.Errorf("%s: (-want +got)\n%s", tt.name, diff)
 		}
+	}
+}
+
+// Without any grant, nobody but root and the bridge can connect to the private bus.
+func TestUnreachableWithoutGrants(t *testing.T) {
+	rules := newAuthorizer(t)
+	if got := rules.Unreachable(true); got != nil {
+		t.Errorf("the built-in policy: %v", got)
+	}
+	path := policyFile(t, `permit (principal in User::"4000", action == Action::"stop", resource);`)
+	rules, err := newWithFiles(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := rules.Unreachable(true); len(got) != 1 {
+		t.Errorf("on the private bus: %v", got)
+	}
+	if got := rules.Unreachable(false); got != nil {
+		t.Errorf("on another: %v", got)
+	}
+}
+
+func TestElsewhere(t *testing.T) {
+	path := policyFile(t, `permit (principal, action, resource == VM::"vm");
+permit (principal, action, resource in VM::"db1");
+forbid (principal, action == Action::"stop", resource is VM in VM::"VM");
+permit (principal, action, resource);`)
+	rules, err := newWithFiles(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := path + `:2:40: never applies to the VM "vm"` + "\n" + path + `:3:64: never applies to the VM "vm"`
+	if got := rules.Elsewhere().Error(); got != want {
+		t.Errorf("%s, want %s", got, want)
 	}
 }

@@ -222,7 +222,8 @@ func (w *wording) attribute(of ast.IsNode, name string) (deeper bool) {
 	variable, names, ok := chain(of)
 	if !ok {
 		if value, isValue := of.(ast.NodeValue); isValue {
-			w.report(nil, "%v has no attribute %q", value.Value, name)
+			uid, _ := value.Value.(types.EntityUID)
+			w.report(w.tokens.entityPlaces(uid), "%v has no attribute %q", value.Value, name)
 		}
 		return true
 	}

@@ -122,7 +122,7 @@ func TestWrongWords(t *testing.T) {
 			`1:52: an Action has no attribute "name"`,
 		}},
 		{"attribute of an entity", `forbid (principal, action, resource) when { User::"5".name == "x" };`, []string{
-			`1:1: User::"5" has no attribute "name"`,
+			`1:45: User::"5" has no attribute "name"`,
 		}},
 		{"tags", `forbid (principal, action, resource) when { principal.hasTag("x") };`, []string{`1:1: nothing here has tags`}},
 		{"a number as a string", `permit (principal, action, resource) when { principal.uid == "1000" };`, []string{

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -39,7 +40,7 @@ type policyFlags struct {
 	Grant      []string `placeholder:"ROLE=SUBJECT" sep:"none" help:"A role that the bridge gives to uid:N, gid:N, user:NAME or group:NAME. Repeatable."`
 	BridgeUser string   `placeholder:"USER" help:"The user (a name or uid) that the bridge runs as. Default: ours, ${uid}."`
 	QEMUUser   string   `name:"qemu-user" placeholder:"USER" help:"QEMU's own user (a name or uid), which may not call the bridge."`
-	VM         string   `name:"vm" placeholder:"NAME" default:"vm" help:"The VM's name. Default: vm."`
+	Name       string   `placeholder:"NAME" help:"The VM's name. Default: vm."`
 
 	grants       []access.Grant // of Grant
 	bridge, qemu *uint32        // of BridgeUser and QEMUUser; nil if not given
@@ -62,7 +63,7 @@ func (f *policyFlags) authorizer(files []string) (*access.Authorizer, error) {
 	if f.bridge != nil {
 		bridge = *f.bridge
 	}
-	return access.New(access.Config{VM: f.VM, BridgeUID: bridge, Grants: f.grants, Files: files, QEMU: f.qemu})
+	return access.New(access.Config{VM: cmp.Or(f.Name, "vm"), BridgeUID: bridge, Grants: f.grants, Files: files, QEMU: f.qemu})
 }
 
 // policyFault says which flag an error of access.New is about.
@@ -97,21 +98,35 @@ type policyCheck struct {
 func (c *policyCheck) Run() error {
 	policy, err := c.authorizer(c.Files)
 	if err == nil {
-		if useless := policy.Unreachable(); len(useless) > 0 {
+		if useless := policy.Unreachable(len(c.Grant) > 0); len(useless) > 0 {
 			err = useless
 		}
 	}
 	if problems, ok := errors.AsType[access.Problems](err); ok {
-		for _, problem := range problems {
-			if _, err := fmt.Fprintln(os.Stderr, problem); err != nil {
-				return err
-			}
-		}
-		return &exitError{exitFailed}
+		return cmp.Or(tell(problems), error(&exitError{exitFailed}))
 	}
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Printf("ok: %d policies with the built-in ones, hash %s\n", policy.Policies(), policy.Hash())
+	if c.Name != "" {
+		if err := tell(policy.Elsewhere()); err != nil {
+			return err
+		}
+	}
+	ok := fmt.Sprintf("ok: %d policies with the built-in ones, hash %s", policy.Policies(), policy.Hash())
+	if len(c.Grant) == 0 {
+		ok += "; give the bridge's --grant too to find policies for callers that can't connect"
+	}
+	_, err = fmt.Println(ok)
 	return err
+}
+
+// tell prints problems, one a line.
+func tell(problems access.Problems) error {
+	for _, problem := range problems {
+		if _, err := fmt.Fprintln(os.Stderr, problem); err != nil {
+			return err
+		}
+	}
+	return nil
 }

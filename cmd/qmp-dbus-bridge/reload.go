@@ -11,6 +11,8 @@ import (
 
 	"github.com/coreos/go-systemd/v22/daemon"
 	"golang.org/x/sys/unix"
+
+	"qmp-dbus-bridge/bridge/access"
 )
 
 // catchHangup keeps SIGHUP from ending the process, for good; one that comes before anybody listens waits.
@@ -81,9 +83,25 @@ func (s *service) reloadPolicy() error {
 	if err != nil {
 		return err
 	}
+	s.tellUseless(policy)
 	s.bridge.SetPolicy(policy)
 	s.log.Info("the policy is in force", "hash", policy.Hash())
 	return nil
+}
+
+// maxUseless bounds what is logged of policies without effect; policy check tells all.
+const maxUseless = 16
+
+// tellUseless logs what of a policy has no effect. Once confined, the bridge can't ask which groups a user is in, and
+// then takes any for possible.
+func (s *service) tellUseless(policy *access.Authorizer) {
+	useless := policy.Unreachable(s.flags.Bus == "")
+	for _, problem := range useless[:min(len(useless), maxUseless)] {
+		s.log.Warn("a policy has no effect", "why", problem.Error())
+	}
+	if more := len(useless) - maxUseless; more > 0 {
+		s.log.Warn("more policies have no effect: policy check tells all", "count", more)
+	}
 }
 
 // notifyReloading says that a reload begins, and when that is: systemd waits for the READY that is later.

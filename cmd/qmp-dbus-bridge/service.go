@@ -77,6 +77,7 @@ func (s *service) join(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.tellUseless(policy)
 	address, err := s.openBus(ctx)
 	if err != nil {
 		return err
