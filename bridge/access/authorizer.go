@@ -80,10 +80,8 @@ func (a *Authorizer) Hash() string { return a.hash }
 
 // Where is the place of the policy with that id, FILE:LINE:COLUMN; empty if there is none.
 func (a *Authorizer) Where(id string) string {
-	for _, one := range a.policies {
-		if one.id == id {
-			return one.where()
-		}
+	if one, ok := a.policies.find(id); ok {
+		return one.where()
 	}
 	return ""
 }
@@ -129,13 +127,17 @@ func (a *Authorizer) refuse(caller *Caller, action Action) (Decision, bool) {
 	return Decision{}, false
 }
 
-// newDecision turns Cedar's verdict into ours, which differs where a policy could not be evaluated: Cedar
+// newDecision turns Cedar's verdict on policies into ours, which differs where a policy could not be evaluated: Cedar
 // passes over such a policy, and if that is a forbid, allows what it should have stopped.
-func newDecision(action Action, verdict cedar.Decision, why cedar.Diagnostic) Decision {
+func newDecision(action Action, on policies, verdict cedar.Decision, why cedar.Diagnostic) Decision {
 	forbidden := verdict == cedar.Deny && len(why.Reasons) > 0
 	if len(why.Errors) > 0 && !forbidden {
 		first := why.Errors[0]
-		return failed(action, errorPrefix+string(first.PolicyID), errors.New(first.String()))
+		err := errors.New(first.Message)
+		if one, ok := on.find(string(first.PolicyID)); ok {
+			err = fmt.Errorf("%s: %s", one.where(), first.Message)
+		}
+		return failed(action, errorPrefix+string(first.PolicyID), err)
 	}
 	if len(why.Reasons) == 0 {
 		return deny(action, defaultDeny)

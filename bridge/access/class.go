@@ -3,6 +3,7 @@ package access
 import (
 	_ "embed"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -54,6 +55,25 @@ func EventClass(event string) Class {
 		return class
 	}
 	return ClassSensitiveRead
+}
+
+// Classes has a line for each class, in their order, and each command and event in it, sorted, as policies name them:
+// CLASS, tab, NAME. Commands that are not there are host, events sensitive-read.
+func Classes() string {
+	var text strings.Builder
+	for _, class := range classes {
+		for _, table := range []struct {
+			prefix  string
+			classes map[string]Class
+		}{{"", commandClasses}, {eventPrefix, eventClasses}} {
+			for _, name := range slices.Sorted(maps.Keys(table.classes)) {
+				if table.classes[name] == class {
+					fmt.Fprintf(&text, "%s\t%s%s\n", class, table.prefix, name)
+				}
+			}
+		}
+	}
+	return text.String()
 }
 
 // parseClasses reads the first two columns of a table. The tables are part of the program:

@@ -52,3 +52,22 @@ func TestEventClass(t *testing.T) {
 		}
 	}
 }
+
+// What is printed of the classes is what the tables say.
+func TestClasses(t *testing.T) {
+	lines := strings.Split(strings.TrimSuffix(access.Classes(), "\n"), "\n")
+	commands, events := table(t, "risk.tsv"), table(t, "events.tsv")
+	if len(lines) != len(commands)+len(events) {
+		t.Errorf("%d lines for %d commands and %d events", len(lines), len(commands), len(events))
+	}
+	for _, line := range lines {
+		class, name, _ := strings.Cut(line, "\t")
+		want := commands[name]
+		if event, ok := strings.CutPrefix(name, "event:"); ok {
+			want = events[event]
+		}
+		if string(want) != class {
+			t.Errorf("%q, but the table has %s", line, want)
+		}
+	}
+}

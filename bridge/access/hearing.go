@@ -70,5 +70,5 @@ func (h *hearing) weigh(on policies, given *arguments) Decision {
 		Resource:  h.principal.owner.resource,
 		Context:   h.principal.context(given),
 	})
-	return newDecision(h.action, verdict, why)
+	return newDecision(h.action, on, verdict, why)
 }

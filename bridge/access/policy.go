@@ -108,8 +108,8 @@ func (p policies) add(file, text string) (policies, Problems) {
 			return p, append(problems, s.problem(file, "more than %d policies", maxPolicies))
 		}
 		id, wrong := s.ownID()
-		if wrong == "" && slices.ContainsFunc(p, func(other *policy) bool { return other.id == id }) {
-			wrong = fmt.Sprintf("a policy with the id %q exists already", id)
+		if other, taken := p.find(id); wrong == "" && taken {
+			wrong = fmt.Sprintf("a policy with the id %q exists already: %s", id, other.where())
 		}
 		if wrong != "" {
 			problems = append(problems, s.problem(file, "%s", wrong))
@@ -120,8 +120,22 @@ func (p policies) add(file, text string) (policies, Problems) {
 	return p, problems.inOrder()
 }
 
+// find is the policy with that id.
+func (p policies) find(id string) (*policy, bool) {
+	i := slices.IndexFunc(p, func(one *policy) bool { return one.id == id })
+	if i < 0 {
+		return nil, false
+	}
+	return p[i], true
+}
+
 // ownID is the policy's @id, or else its place.
 func (s statement) ownID() (id, wrong string) {
+	for name := range s.rule.Annotations() {
+		if name != "id" && strings.EqualFold(string(name), "id") {
+			return "", fmt.Sprintf("@%s means nothing: write @id", name)
+		}
+	}
 	named, ok := s.rule.Annotations()["id"]
 	if !ok {
 		return s.where(), ""

@@ -3,6 +3,7 @@ package access
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"text/scanner"
@@ -95,6 +96,9 @@ func (s statement) syntaxProblem(err error) Problem {
 	line, _ := strconv.Atoi(parts[1]) // they are digits
 	column, _ := strconv.Atoi(parts[2])
 	at, what := s.plus(line, column), parts[3]
+	if want, ok := wants[what]; ok {
+		return s.unexpected(at, want)
+	}
 	if say := unwanted.FindStringSubmatch(what); say != nil {
 		got, want := say[1]+say[3], say[2]
 		if want == "" {
@@ -108,6 +112,37 @@ func (s statement) syntaxProblem(err error) Problem {
 	}
 	return at.problem(s.file, "syntax: %s", what)
 }
+
+// wants are errors of Cedar's parser that name neither what it got, which is the token in front, nor what would do.
+var wants = map[string]string{
+	"expected ident":   `an entity like Action::"stop" or User::"997"`,
+	"unexpected token": `an id in double quotes, like User::"997"`,
+	"expected string":  "a text in double quotes",
+	"invalid primary":  "a value",
+}
+
+// unexpected says what stands in front of a place, and what was wanted there.
+func (s statement) unexpected(at place, want string) Problem {
+	t := s.tokens()
+	i := len(t) - 1
+	for i > 0 && !t[i-1].before(at) {
+		i--
+	}
+	if t.at(i).kind == scanner.EOF && slices.Contains(openings, t.at(i-1).text) {
+		return at.problem(s.file, "syntax: the file ends, want %s", want)
+	}
+	i = max(i-1, 0)
+	if i > 0 && t.is(i-1, "is") {
+		want = "the name of a type, without quotes"
+	}
+	if t.is(i, "?") {
+		want += "; there are no templates here"
+	}
+	return t[i].problem(s.file, "syntax: got %s, want %s", t[i].text, want)
+}
+
+// openings are words behind which something has to follow.
+var openings = []string{"in", "==", "is", ":", "[", "(", ",", "@"}
 
 // before is the place of the token in front of the one at a place, if that has this text.
 func (t tokens) before(at place, text string) place {

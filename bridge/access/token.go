@@ -52,6 +52,11 @@ func tokenize(text string, from place, wrong func(place, string)) tokens {
 	}
 }
 
+// before tells whether p is in front of other.
+func (p place) before(other place) bool {
+	return p.line < other.line || p.line == other.line && p.column < other.column
+}
+
 // plus is the place of what is at a line and column of a text that begins at p.
 func (p place) plus(line, column int) place {
 	if line > 1 {

@@ -79,7 +79,7 @@ func wrongEntity(uid types.EntityUID) string {
 		}
 	case "User", "Group":
 		if n, err := account.ParseID(id); err != nil || strconv.FormatUint(uint64(n), 10) != id {
-			return fmt.Sprintf("%v: want the number of a user or group that can stand for somebody", uid)
+			return wrongAccount(uid)
 		}
 	case "Caller":
 		if !isUniqueName(id) {
@@ -92,6 +92,40 @@ func wrongEntity(uid types.EntityUID) string {
 	return ""
 }
 
+// wrongAccount says which number a user or group has, if it is a name that the system knows.
+func wrongAccount(uid types.EntityUID) string {
+	find := account.UserNamed
+	if uid.Type == "Group" {
+		find = account.GroupNamed
+	}
+	number, err := find(string(uid.ID))
+	if err != nil {
+		return fmt.Sprintf("%v: want the number of a user or group that can stand for somebody", uid)
+	}
+	return fmt.Sprintf("%v: users and groups are numbers: write %v (%s)", uid, types.NewEntityUID(uid.Type, types.String(strconv.FormatUint(uint64(number), 10))), uid.ID)
+}
+
+// methods are the D-Bus methods that are not called like the command that they run.
+var methods = map[string]string{
+	"Pause": "stop", "Resume": "cont", "Reset": "system_reset", "PowerDown": "system_powerdown", "Wakeup": "system_wakeup",
+}
+
+// commandOfMethod is the command that a D-Bus method runs.
+func commandOfMethod(name string) (string, bool) {
+	if command, ok := methods[name]; ok {
+		return command, true
+	}
+	if name == "" || name[0] < 'A' || name[0] > 'Z' {
+		return "", false
+	}
+	for _, command := range slices.Sorted(maps.Keys(commandClasses)) {
+		if strings.EqualFold(strings.NewReplacer("-", "", "_", "").Replace(command), name) {
+			return command, true
+		}
+	}
+	return "", false
+}
+
 // wrongAction says why an action can't be meant.
 func wrongAction(id string) string {
 	kind := "command"
@@ -102,6 +136,9 @@ func wrongAction(id string) string {
 		if knownActions[prefix+id] {
 			return fmt.Sprintf("unknown command %q: did you mean %q?", id, prefix+id)
 		}
+	}
+	if command, ok := commandOfMethod(id); ok {
+		return fmt.Sprintf("unknown command %q: did you mean %q?", id, command)
 	}
 	say := unknown(kind, id, slices.Collect(maps.Keys(knownActions)))
 	if kind == "command" && !strings.HasSuffix(say, "?") {

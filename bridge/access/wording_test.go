@@ -50,6 +50,12 @@ func TestWrongWords(t *testing.T) {
 		{"class", `permit (principal, action in Action::"class:reed", resource);`, []string{
 			`1:30: unknown class "class:reed": did you mean "class:read"?`,
 		}},
+		{"methods", `permit (principal, action in [Action::"Pause", Action::"DeviceAdd", Action::"InjectNMI", Action::"Quit"], resource);`, []string{
+			`1:31: unknown command "Pause": did you mean "stop"?`,
+			`1:48: unknown command "DeviceAdd": did you mean "device_add"?`,
+			`1:69: unknown command "InjectNMI": did you mean "inject-nmi"?`,
+			`1:90: unknown command "Quit": did you mean "quit"?`,
+		}},
 		{"class without prefix", `permit (principal, action in Action::"storage", resource);`, []string{
 			`1:30: unknown command "storage": did you mean "class:storage"?`,
 		}},
@@ -73,6 +79,13 @@ func TestWrongWords(t *testing.T) {
 		}},
 		{"user by name", `permit (principal in User::"alice", action, resource);`, []string{
 			`1:22: User::"alice": want the number of a user or group that can stand for somebody`,
+		}},
+		{"user and group that the system knows", `permit (principal in User::"root", action, resource) when { principal in Group::"games" };`, []string{
+			`1:22: User::"root": users and groups are numbers: write User::"0" (root)`,
+			`1:74: Group::"games": users and groups are numbers: write Group::"60" (games)`,
+		}},
+		{"annotation", `@ID("x") permit (principal, action, resource); @note("y") permit (principal, action, resource);`, []string{
+			`1:1: @ID means nothing: write @id`,
 		}},
 		{"user with a zero in front", `permit (principal in User::"0100", action, resource);`, []string{
 			`1:22: User::"0100": want the number of a user or group that can stand for somebody`,
@@ -175,6 +188,15 @@ func TestSyntaxErrors(t *testing.T) {
 	for text, want := range map[string]string{
 		"permit (principl, action, resource);":                                "1:9: syntax: got principl, want principal",
 		"\n\nallow (principal, action, resource);":                            "3:1: syntax: got allow, want permit or forbid",
+		`permit (principal, action == "stop", resource);`:                     `1:30: syntax: got "stop", want an entity like Action::"stop" or User::"997"`,
+		`permit (principal, action in ["stop"], resource);`:                   `1:31: syntax: got "stop", want an entity like Action::"stop" or User::"997"`,
+		`permit (principal is "Caller", action, resource);`:                   `1:22: syntax: got "Caller", want the name of a type, without quotes`,
+		`permit (principal in User::'997', action, resource);`:                `1:28: syntax: got ', want an id in double quotes, like User::"997"`,
+		`permit (principal in User::997, action, resource);`:                  `1:28: syntax: got 997, want an id in double quotes, like User::"997"`,
+		`permit (principal == ?principal, action, resource);`:                 `1:22: syntax: got ?, want an entity like Action::"stop" or User::"997"; there are no templates here`,
+		`permit (principal, action, resource) when { ?x };`:                   `1:45: syntax: got ?, want a value; there are no templates here`,
+		`@id(x) permit (principal, action, resource);`:                        `1:5: syntax: got x, want a text in double quotes`,
+		`permit (principal in`:                                                `1:21: syntax: the file ends, want an entity like Action::"stop" or User::"997"`,
 		"permit (principal, action, resource)":                                "1:37: syntax: the file ends, want ;",
 		"permit (principal, action, resource)\npermit":                        "2:1: syntax: got permit, want ;",
 		"permit (principal, action, resource) when { \"é\" == 5 \n6 };":       "2:1: syntax: got 6, want }",

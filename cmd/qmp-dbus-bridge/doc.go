@@ -6,7 +6,7 @@
 //	qmp-dbus-bridge run [flags] -- qemu-system-x86_64 ...
 //	qmp-dbus-bridge bus-config [flags]
 //	qmp-dbus-bridge introspect --qmp PATH
-//	qmp-dbus-bridge policy show [EXAMPLE]
+//	qmp-dbus-bridge policy show [--classes | EXAMPLE]
 //	qmp-dbus-bridge policy check [flags] FILE...
 //	qmp-dbus-bridge policy explain [flags] --uid N ACTION [JSON]
 //

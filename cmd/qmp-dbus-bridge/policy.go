@@ -19,13 +19,19 @@ type policyCommand struct {
 
 // policyShow is `policy show`.
 type policyShow struct {
+	Classes bool   `help:"Print which class each command and event has instead: CLASS, tab, NAME."`
 	Example string `arg:"" optional:"" help:"Instead of the built-in policy, one of the examples: ${examples}."`
 }
 
-// Run prints a policy.
+// Run prints a policy, or the classes that policies speak of.
 func (c *policyShow) Run() error {
 	text := access.BuiltinPolicy()
-	if c.Example != "" {
+	switch {
+	case c.Classes && c.Example != "":
+		return errors.New("--classes: leave out the example, or this")
+	case c.Classes:
+		text = access.Classes()
+	case c.Example != "":
 		var err error
 		if text, err = access.ExamplePolicy(c.Example); err != nil {
 			return err
