@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"qmp-dbus-bridge/bridge/child"
 )
 
 // firstExtraFD is the number in the child of exec.Cmd.ExtraFiles[0].
@@ -21,7 +23,7 @@ const firstExtraFD = 3
 
 // process is one dbus-daemon.
 type process struct {
-	cmd    *exec.Cmd
+	child  *child.Child
 	stderr *lineLogger
 	done   chan struct{} // closed when it has ended
 	err    error         // how it ended; set before done is closed
@@ -35,13 +37,13 @@ func spawn(ctx context.Context, program, config string, as *syscall.Credential, 
 	}
 	defer r.Close()
 	cmd := exec.Command(program, "--nofork", "--print-address="+strconv.Itoa(firstExtraFD), "--config-file="+config)
-	p := &process{cmd: cmd, stderr: newLineLogger(logger), done: make(chan struct{})}
+	p := &process{stderr: newLineLogger(logger), done: make(chan struct{})}
 	cmd.Dir, cmd.Env, cmd.Stderr = "/", []string{}, p.stderr
 	// A group of its own, or Ctrl-C on a terminal would end it before us.
 	cmd.SysProcAttr = &unix.SysProcAttr{Pdeathsig: unix.SIGKILL, Setpgid: true, Credential: as}
 	cmd.ExtraFiles, err = onlyFile(w)
 	if err == nil {
-		err = p.start()
+		err = p.start(cmd)
 	}
 	w.Close()
 	if err != nil {
@@ -67,17 +69,18 @@ func (p *process) bound(logger *slog.Logger) {
 
 // start starts the process from a thread that lives as long: Pdeathsig is
 // sent when the starting thread ends, not the starting process.
-func (p *process) start() error {
+func (p *process) start(cmd *exec.Cmd) error {
 	started := make(chan error)
 	go func() {
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
-		err := p.cmd.Start()
+		daemon, err := child.Start(cmd)
+		p.child = daemon
 		started <- err
 		if err != nil {
 			return
 		}
-		err = p.cmd.Wait()
+		err = daemon.Wait()
 		p.stderr.tellRest()
 		p.err = p.ended(err)
 		close(p.done)
@@ -118,15 +121,15 @@ func (p *process) ready(ctx context.Context, r *os.File) error {
 	}
 }
 
-func (p *process) pid() int { return p.cmd.Process.Pid }
+func (p *process) pid() int { return p.child.PID() }
 
 // stop ends the process and returns when it has ended.
 func (p *process) stop() {
-	_ = p.cmd.Process.Signal(unix.SIGTERM)
+	_ = p.child.Signal(unix.SIGTERM)
 	select {
 	case <-p.done:
 	case <-time.After(stopTimeout):
-		_ = p.cmd.Process.Kill()
+		_ = p.child.Signal(unix.SIGKILL)
 		<-p.done
 	}
 }

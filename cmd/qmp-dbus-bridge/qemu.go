@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"qmp-dbus-bridge/bridge/child"
 )
 
 // earlyEnd is how long a QEMU that closed its monitor may take to end by itself.
@@ -20,9 +22,9 @@ const monitorID = "qmp-dbus-bridge"
 
 // qemu is the QEMU that run started.
 type qemu struct {
-	command *exec.Cmd
-	ended   chan struct{}
-	err     error // of Wait, once ended
+	child *child.Child
+	ended chan struct{}
+	err   error // of Wait, once ended
 }
 
 // nameOf is the name that a command line gives QEMU: `-name NAME,...` or
@@ -54,12 +56,13 @@ func startQEMU(line []string, monitor *os.File) (*qemu, error) {
 	c := exec.Command(line[0], args...)
 	c.Stdin, c.Stdout, c.Stderr = os.Stdin, os.Stdout, os.Stderr
 	c.ExtraFiles = []*os.File{monitor}
-	if err := c.Start(); err != nil {
+	process, err := child.Start(c)
+	if err != nil {
 		return nil, fmt.Errorf("%w; install QEMU (Debian: qemu-system-x86) or correct the command behind --", err)
 	}
-	q := &qemu{command: c, ended: make(chan struct{})}
+	q := &qemu{child: process, ended: make(chan struct{})}
 	go func() {
-		q.err = c.Wait()
+		q.err = process.Wait()
 		close(q.ended)
 	}()
 	return q, nil
@@ -79,7 +82,7 @@ func (q *qemu) endsWithin(ctx context.Context, d time.Duration) bool {
 
 // kill ends QEMU as a last resort.
 func (q *qemu) kill() error {
-	err := q.command.Process.Kill()
+	err := q.child.Signal(syscall.SIGKILL)
 	<-q.ended
 	if errors.Is(err, os.ErrProcessDone) {
 		return nil

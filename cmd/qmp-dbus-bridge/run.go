@@ -69,7 +69,7 @@ func (c *runCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(err, monitor.Close(), s.close())
 	}
-	s.children = []int{vm.command.Process.Pid}
+	s.children = []int{vm.child.PID()}
 	return c.serve(ctx, s, vm)
 }
 
@@ -116,7 +116,7 @@ func (c *runCommand) serve(ctx context.Context, s *service, vm *qemu) error {
 
 // join takes the bridge to a bus whose rules know QEMU's user.
 func (c *runCommand) join(ctx context.Context, s *service, vm *qemu) error {
-	if err := s.qemu.started(vm.command.Process.Pid); err != nil {
+	if err := s.qemu.started(vm.child.PID()); err != nil {
 		return err
 	}
 	return s.join(ctx)
