@@ -22,12 +22,12 @@ var usual = []uint32{
 	unix.SYS_TIMER_CREATE, unix.SYS_TIMER_SETTIME, unix.SYS_TIMER_DELETE, unix.SYS_SETITIMER,
 	unix.SYS_EPOLL_CREATE1, unix.SYS_EPOLL_PWAIT2, unix.SYS_EVENTFD2, unix.SYS_PIPE2,
 	// Descriptors, whatever they stand for.
-	unix.SYS_CLOSE, unix.SYS_FCNTL, unix.SYS_DUP, unix.SYS_DUP3, unix.SYS_READV, unix.SYS_WRITEV, unix.SYS_PREAD64,
+	unix.SYS_CLOSE, unix.SYS_DUP, unix.SYS_DUP3, unix.SYS_READV, unix.SYS_WRITEV, unix.SYS_PREAD64,
 	unix.SYS_PWRITE64, unix.SYS_LSEEK, unix.SYS_FSTAT, unix.SYS_FSYNC, unix.SYS_FDATASYNC, unix.SYS_FTRUNCATE,
 	unix.SYS_FLOCK, unix.SYS_MEMFD_CREATE,
 	// Unix sockets. The journal's own client binds to an address that the kernel chooses.
 	unix.SYS_CONNECT, unix.SYS_BIND, unix.SYS_SENDTO, unix.SYS_RECVFROM, unix.SYS_SHUTDOWN,
-	unix.SYS_GETSOCKNAME, unix.SYS_GETPEERNAME, unix.SYS_GETSOCKOPT, unix.SYS_SETSOCKOPT,
+	unix.SYS_GETSOCKNAME, unix.SYS_GETPEERNAME,
 	// Files by name, where landlock lets them.
 	sysNewfstatat, unix.SYS_STATX, unix.SYS_FACCESSAT, unix.SYS_FACCESSAT2, unix.SYS_READLINKAT, unix.SYS_GETCWD,
 	unix.SYS_GETDENTS64, unix.SYS_UNLINKAT,
@@ -64,8 +64,15 @@ var attacks = []uint32{
 const newNamespaces = unix.CLONE_NEWCGROUP | unix.CLONE_NEWIPC | unix.CLONE_NEWNET | unix.CLONE_NEWNS |
 	unix.CLONE_NEWPID | unix.CLONE_NEWUSER | unix.CLONE_NEWUTS
 
-// conditional are the calls that depend on one argument. The kernel takes the lower half of these
+// setID are the bits of a file's mode that make who executes it its owner. Whoever
+// opens a file without making it gives no mode.
+const setID = unix.S_ISUID | unix.S_ISGID
+
+// conditional are the calls that depend on arguments. The kernel takes the lower half of these
 // arguments, or looks for flags in it, and so do we.
+//
+// A process descriptor can come from anybody, through a socket, and its number says nothing of whom
+// it stands for: so children are signalled by their ids (package child) and by nothing else.
 func (c Config) conditional() []call {
 	self := uint32(os.Getpid())
 	signalled := []uint32{self} // raising a signal
@@ -73,23 +80,27 @@ func (c Config) conditional() []call {
 		signalled = append(signalled, uint32(child))
 	}
 	return []call{
-		{unix.SYS_MMAP, 2, lacks(unix.PROT_EXEC), refuse},
-		{unix.SYS_MPROTECT, 2, lacks(unix.PROT_EXEC), refuse},
-		{unix.SYS_TGKILL, 0, is(self), refuse},
-		{unix.SYS_KILL, 0, is(signalled...), refuse},
-		{unix.SYS_CLONE, 0, has(unix.CLONE_THREAD, newNamespaces), kill},
-		{unix.SYS_SOCKET, 0, is(unix.AF_UNIX), refuse},
-		{unix.SYS_SOCKETPAIR, 0, is(unix.AF_UNIX), refuse},
+		{unix.SYS_MMAP, refuse, []condition{{2, lacks(unix.PROT_EXEC)}}},
+		{unix.SYS_MPROTECT, refuse, []condition{{2, lacks(unix.PROT_EXEC)}}},
+		{unix.SYS_TGKILL, refuse, []condition{{0, is(self)}}},
+		{unix.SYS_KILL, refuse, []condition{{0, is(signalled...)}}},
+		{unix.SYS_CLONE, kill, []condition{{0, has(unix.CLONE_THREAD)}, {0, lacks(newNamespaces)}}},
+		{unix.SYS_SOCKET, refuse, []condition{{0, is(unix.AF_UNIX)}}},
+		{unix.SYS_SOCKETPAIR, refuse, []condition{{0, is(unix.AF_UNIX)}}},
+		// What package socket looks at, and package net sets. Others give descriptors of the peer's process.
+		{unix.SYS_GETSOCKOPT, refuse, []condition{
+			{1, is(unix.SOL_SOCKET)},
+			{2, is(unix.SO_ERROR, unix.SO_PEERCRED, unix.SO_DOMAIN, unix.SO_TYPE)},
+		}},
+		{unix.SYS_SETSOCKOPT, refuse, []condition{{1, is(unix.SOL_SOCKET)}, {2, is(unix.SO_BROADCAST)}}},
+		// Others have the kernel send a signal of our choice to a process of our choice. Beside F_SETFL
+		// none has an argument with that bit.
+		{unix.SYS_FCNTL, refuse, []condition{
+			{1, is(unix.F_DUPFD_CLOEXEC, unix.F_GETFD, unix.F_SETFD, unix.F_GETFL, unix.F_SETFL, unix.F_ADD_SEALS, unix.F_GET_SEALS)},
+			{2, lacks(unix.O_ASYNC)},
+		}},
 		// Landlock before its third version lets a file that may be read be truncated.
-		{unix.SYS_OPENAT, 2, lacks(unix.O_TRUNC), refuse},
-		{unix.SYS_PRCTL, 0, is(unix.PR_SET_VMA), refuse}, // names of mappings
+		{unix.SYS_OPENAT, refuse, []condition{{2, lacks(unix.O_TRUNC)}, {3, lacks(setID)}}},
+		{unix.SYS_PRCTL, refuse, []condition{{0, is(unix.PR_SET_VMA)}}}, // names of mappings
 	}
-}
-
-// signalCalls are those that Go signals children by.
-func (c Config) signalCalls() []uint32 {
-	if len(c.Children) == 0 {
-		return nil
-	}
-	return []uint32{unix.SYS_PIDFD_SEND_SIGNAL}
 }

@@ -25,9 +25,11 @@
 //   - No socket but Unix ones, and nothing listens.
 //   - Files are opened for reading in Config.Read, made and written in Config.Append, removed in
 //     Config.Remove; nothing is truncated, renamed, linked or made elsewhere. Beside a directory
-//     of Config.Remove other empty ones can be removed.
-//   - Signals go to the process itself and Config.Children only, except through a process
-//     descriptor.
+//     of Config.Remove other empty ones can be removed. No file is made or becomes
+//     set-uid, set-gid or one with capabilities: none runs as the process's user by its doing.
+//   - Signals go to the process itself and Config.Children only, and by their ids: not through process
+//     descriptors, which can't be had from sockets either, nor by the kernel at a descriptor's
+//     input.
 //   - Every other system call fails with EPERM, and does not kill: a call that the list wrongly
 //     lacks shall be an error in the log, not the end of the bridge.
 //
@@ -36,7 +38,9 @@
 // Connecting to any Unix socket in the file system that the user may open is possible: landlock
 // can tell them apart only since its ninth version. So a bridge that runs as root
 // should not be trusted with more than root's own VMs. Capabilities stay. Rights to a
-// directory hold for all below it. Without landlock the files are as open as to any process
+// directory hold for all below it: a program there can be overwritten, and where root or another
+// with CAP_FSETID does it, it stays set-uid if it was. The id of a child that has ended can be another
+// process's later, which can then be signalled. Without landlock the files are as open as to any process
 // of the user, and without seccomp so are the system calls; [Config.Enter] says what
 // the kernel lacks.
 package sandbox

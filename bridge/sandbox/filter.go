@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
-	"slices"
 	"unsafe"
 
 	"golang.org/x/net/bpf"
@@ -30,12 +29,18 @@ const (
 	wordSize       = 4
 )
 
-// call is a system call that depends on one argument.
+// call is a system call that is allowed if all conditions on its arguments hold.
 type call struct {
-	number   uint32
+	number     uint32
+	other      uint32 // what else is done
+	conditions []condition
+}
+
+// condition is one on an argument, the first being 0. Its tests skip the instruction that follows them
+// if it holds.
+type condition struct {
 	argument uint32
-	allowed  []bpf.Instruction // looks at the argument, and returns allow or goes on
-	other    uint32            // what else is done
+	tests    []bpf.Instruction
 }
 
 // confineCalls installs the filter of system calls, on all threads.
@@ -80,11 +85,13 @@ func (c Config) filter() []bpf.Instruction {
 	}
 	decide(allow, usual...)
 	decide(allow, ofLibc...)
-	decide(allow, c.signalCalls()...)
 	for _, one := range c.conditional() {
-		load := bpf.LoadAbsolute{Off: argumentOffset + argumentSize*one.argument, Size: wordSize}
-		body := append([]bpf.Instruction{load}, one.allowed...)
-		program = append(program, block(one.number, append(body, bpf.RetConstant{Val: one.other})...)...)
+		var body []bpf.Instruction
+		for _, condition := range one.conditions {
+			body = append(body, bpf.LoadAbsolute{Off: argumentOffset + argumentSize*condition.argument, Size: wordSize})
+			body = append(append(body, condition.tests...), bpf.RetConstant{Val: one.other})
+		}
+		program = append(program, block(one.number, append(body, bpf.RetConstant{Val: allow})...)...)
 	}
 	decide(absent, probed...)
 	decide(kill, attacks...)
@@ -97,25 +104,21 @@ func block(number uint32, body ...bpf.Instruction) []bpf.Instruction {
 	return append([]bpf.Instruction{bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: number, SkipTrue: uint8(len(body))}}, body...)
 }
 
-// is allows an argument that is one of the values.
+// is holds for an argument that is one of the values.
 func is(values ...uint32) []bpf.Instruction {
 	var all []bpf.Instruction
-	for _, value := range values {
-		all = append(all, block(value, bpf.RetConstant{Val: allow})...)
+	for i, value := range values {
+		all = append(all, bpf.JumpIf{Cond: bpf.JumpEqual, Val: value, SkipTrue: uint8(len(values) - i)})
 	}
 	return all
 }
 
-// lacks allows an argument without any of the bits.
+// lacks holds for an argument without any of the bits.
 func lacks(bits uint32) []bpf.Instruction {
-	return []bpf.Instruction{
-		bpf.JumpIf{Cond: bpf.JumpBitsSet, Val: bits, SkipTrue: 1},
-		bpf.RetConstant{Val: allow},
-	}
+	return []bpf.Instruction{bpf.JumpIf{Cond: bpf.JumpBitsNotSet, Val: bits, SkipTrue: 1}}
 }
 
-// has allows an argument with the bit and without any of the others.
-func has(bit, others uint32) []bpf.Instruction {
-	without := lacks(others)
-	return slices.Concat([]bpf.Instruction{bpf.JumpIf{Cond: bpf.JumpBitsNotSet, Val: bit, SkipTrue: uint8(len(without))}}, without)
+// has holds for an argument with the bit.
+func has(bit uint32) []bpf.Instruction {
+	return []bpf.Instruction{bpf.JumpIf{Cond: bpf.JumpBitsSet, Val: bit, SkipTrue: 1}}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"slices"
 	"syscall"
 	"testing"
 	"unsafe"
@@ -13,12 +14,15 @@ import (
 
 // acts are all that a process of these tests may be told to do.
 func acts() []act {
-	all := append(deniedByCalls, deniedByFiles...)
-	all = append(all, needed...)
-	return append(all, deadly()...)
+	return slices.Concat(allDeniedByCalls(), deniedByFiles, needed, deadly())
 }
 
-// deniedByCalls fail by the filter of system calls.
+// allDeniedByCalls are all that fail by the filter of system calls.
+func allDeniedByCalls() []act {
+	return slices.Concat(deniedByCalls, deniedModes, deniedSignals, deniedOld)
+}
+
+// deniedByCalls are those of them that belong to no other list.
 var deniedByCalls = []act{
 	{"call/internet socket", func(*stage) error { return newSocket(unix.AF_INET) }},
 	{"call/internet 6 socket", func(*stage) error { return newSocket(unix.AF_INET6) }},
@@ -97,13 +101,13 @@ func deadly() []act {
 	} {
 		all = append(all, act{"deadly/" + name, func(*stage) error { return raw(number, 0) }})
 	}
-	return all
+	return append(all, deadlyOld...)
 }
 
 // TestDeniedCalls is what an intruder gets an error for.
 func TestDeniedCalls(t *testing.T) {
 	said, _ := ends(t, "call")
-	for _, a := range deniedByCalls {
+	for _, a := range allDeniedByCalls() {
 		if got := said[a.name]; got != "EPERM" {
 			t.Errorf("%s: %q, want EPERM", a.name, got)
 		}

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
 
+	"qmp-dbus-bridge/bridge/child"
 	"qmp-dbus-bridge/bridge/sandbox"
 )
 
@@ -43,9 +44,10 @@ type act struct {
 
 // stage is where acts are done: the process, once confined.
 type stage struct {
-	dir   string    // with the directories read, append, remove and other
-	child *exec.Cmd // sleeps
-	first *thread   // older than the sandbox
+	dir   string       // with the directories read, append, remove and other
+	child *child.Child // sleeps
+	other int          // a process descriptor of our parent
+	first *thread      // older than the sandbox
 	lacks []sandbox.Lack
 }
 
@@ -73,11 +75,25 @@ func newDirectories(t *testing.T) string {
 	return dir
 }
 
+// newStage has all that is made before a process is confined.
+func newStage(dir string) (*stage, error) {
+	sleep := exec.Command("sleep", "60")
+	sleep.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL}
+	started, err := child.Start(sleep)
+	if err != nil {
+		return nil, err
+	}
+	parent, err := unix.PidfdOpen(os.Getppid(), 0)
+	if err != nil {
+		return nil, os.NewSyscallError("pidfd_open", err)
+	}
+	return &stage{dir: dir, child: started, other: parent, first: newThread()}, nil
+}
+
 // perform enters the sandbox and does one act, or all of a list, telling how each ended.
 func perform(name, dir string) int {
-	s := &stage{dir: dir, child: exec.Command("sleep", "60"), first: newThread()}
-	s.child.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL}
-	if err := s.child.Start(); err != nil {
+	s, err := newStage(dir)
+	if err != nil {
 		fmt.Println(err)
 		return 1
 	}
@@ -87,10 +103,9 @@ func perform(name, dir string) int {
 			return 1
 		}
 	}
-	var err error
 	s.lacks, err = sandbox.Config{
 		Read: []string{s.in("read")}, Append: []string{s.in("append")}, Remove: []string{s.in("remove")},
-		Children: []int{s.child.Process.Pid},
+		Children: []int{s.child.PID()},
 	}.Enter()
 	if err != nil {
 		fmt.Println("enter:", err)

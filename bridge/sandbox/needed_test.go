@@ -2,6 +2,7 @@ package sandbox_test
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -19,6 +20,9 @@ import (
 
 	"github.com/coreos/go-systemd/v22/daemon"
 	"golang.org/x/sys/unix"
+
+	"qmp-dbus-bridge/bridge/child"
+	"qmp-dbus-bridge/qmp/socket"
 )
 
 // peerVariable names a socket that somebody outside listens at.
@@ -28,6 +32,7 @@ const peerVariable = "SANDBOX_TEST_PEER"
 var needed = []act{
 	{"need/connect to", func(*stage) error { return connect(os.Getenv(peerVariable)) }},
 	{"need/bridge/connect to", func(*stage) error { return connect(os.Getenv(peerVariable)) }},
+	{"need/bridge/connect again", func(*stage) error { return monitor(os.Getenv(peerVariable)) }},
 	{"need/bridge/datagram", func(s *stage) error { return datagram(s.in("journal")) }},
 	{"need/bridge/notify", func(s *stage) error {
 		os.Setenv("NOTIFY_SOCKET", s.in("journal"))
@@ -184,6 +189,16 @@ func connect(path string) error {
 	return err
 }
 
+// monitor connects as the bridge does to a QEMU that comes back.
+func monitor(path string) error {
+	conn, err := socket.Dial(context.Background(), path)
+	if err != nil {
+		return err
+	}
+	_, err = conn.PeerCredentials()
+	return errors.Join(err, conn.Close())
+}
+
 // datagram sends one as the journal's client does, from an address that the kernel chooses.
 func datagram(path string) error {
 	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Net: "unixgram"})
@@ -267,8 +282,8 @@ func recoverFault() (err error) {
 	return nil
 }
 
-func endChild(child *exec.Cmd) error {
-	if err := child.Process.Signal(unix.SIGTERM); err != nil {
+func endChild(child *child.Child) error {
+	if err := child.Signal(unix.SIGTERM); err != nil {
 		return err
 	}
 	var exit *exec.ExitError

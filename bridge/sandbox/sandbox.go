@@ -15,7 +15,7 @@ type Config struct {
 	Append   []string // directories in which files may be made and opened for writing
 	Remove   []string // directories that may be removed, and the files in them
 	Abstract bool     // sockets in the abstract name space have to be reached
-	Children []int    // process ids that signals may be sent to
+	Children []int    // process ids that signals may be sent to, by kill(2) alone
 }
 
 // Lack is a part of the sandbox that the kernel does not have.
