@@ -1,0 +1,84 @@
+package bridge_test
+
+import (
+	"fmt"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"qmp-dbus-bridge/e2e/rig"
+)
+
+// crowd are the answers of a QEMU with 64 drives, as many CPUs and devices for them, and 8 NICs.
+func crowd() map[string]string {
+	var drives, devices, cpus []string
+	for i := range 64 {
+		drives = append(drives, fmt.Sprintf(`{"device": "", "qdev": "/machine/peripheral/disk%d/virtio-backend", "removable": false,`+
+			` "io-status": "ok", "inserted": {"node-name": "node%[1]d", "drv": "qcow2", "ro": false, "encrypted": false,`+
+			` "image": {"virtual-size": 1073741824, "filename": "/srv/disk%[1]d", "format": "qcow2"}}}`, i))
+		devices = append(devices, fmt.Sprintf(`{"name": "disk%d", "type": "child<virtio-blk-pci>"}`, i))
+		cpus = append(cpus, fmt.Sprintf(`{"cpu-index": %d, "thread-id": %d, "qom-path": "/machine/unattached/device[%[1]d]",`+
+			` "props": {"socket-id": 0, "core-id": %[1]d, "thread-id": 0}}`, i, 1000+i))
+	}
+	for i := range 8 {
+		devices = append(devices, fmt.Sprintf(`{"name": "nic%d", "type": "child<virtio-net-pci>"}`, i))
+	}
+	list := func(items []string) string { return "[" + strings.Join(items, ", ") + "]" }
+	return map[string]string{
+		"query-block": list(drives), "query-cpus-fast": list(cpus),
+		`qom-list {"path":"/machine/peripheral"}`: list(devices),
+	}
+}
+
+// TestCrowdIsRead has all of a large VM read at once, without a command to QEMU.
+func TestCrowdIsRead(t *testing.T) {
+	m := newMachine(t, crowd())
+	c := serve(t, m).as(admin)
+	get[string](c, "Name")
+	before := m.counts()
+	if n := len(c.objects()); n != 64+64+64+8 {
+		t.Errorf("%d objects", n)
+	}
+	if diff := cmp.Diff(before, m.counts()); diff != "" {
+		t.Errorf("commands for that (-before +after):\n%s", diff)
+	}
+}
+
+// BenchmarkGetManagedObjects reads all of a large VM through a real dbus-daemon.
+func BenchmarkGetManagedObjects(b *testing.B) {
+	m := newMachine(b, crowd())
+	roundTrips(b, m.dial, rig.CallMessage(busName, vmPath, managerIf, "GetManagedObjects"))
+}
+
+// BenchmarkConnect reaches a VM and reads all of it. B/kept is what a bridge then keeps: the difference of the two
+// is what the objects take.
+func BenchmarkConnect(b *testing.B) {
+	for name, answers := range map[string]map[string]string{"empty": nil, "crowd": crowd()} {
+		b.Run(name, func(b *testing.B) {
+			w := newWorld(b, newMachine(b, answers).dial)
+			for b.Loop() {
+				if err := w.connect(); err != nil {
+					b.Fatal(err)
+				}
+				if err := w.bridge.Close(); err != nil {
+					b.Fatal(err)
+				}
+			}
+			before := heap()
+			if err := w.connect(); err != nil {
+				b.Fatal(err)
+			}
+			b.ReportMetric(float64(heap()-before), "B/kept")
+		})
+	}
+}
+
+// heap is what is reachable, in bytes.
+func heap() int64 {
+	runtime.GC()
+	var stats runtime.MemStats
+	runtime.ReadMemStats(&stats)
+	return int64(stats.HeapAlloc)
+}
