@@ -221,6 +221,7 @@ func (b *Bridge) Close() error {
 	if monitor := b.reached.Swap(nil); monitor != nil {
 		errs = append(errs, monitor.Close())
 	}
+	b.mirror.disconnect() // what is not done yet if it never ran
 	if seat := b.seat.Load(); seat != nil {
 		errs = append(errs, seat.Close())
 	}

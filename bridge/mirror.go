@@ -4,6 +4,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"time"
 
 	"qmp-dbus-bridge/bridge/inventory"
 	"qmp-dbus-bridge/qmp"
@@ -26,6 +27,9 @@ type mirror struct {
 	stale    inventory.Set // for the next one
 	next     []func()      // run after the next one
 	troubled inventory.Set // queries that told nothing the last time
+	moving   inventory.Set // queries whose answer changes without an event
+	pace     *time.Timer   // has follow ask those again
+	paced    bool          // it is to
 }
 
 // arrival is a QEMU that has not been read yet. Once it is, take makes it the one that calls go to: before anybody is
@@ -48,7 +52,10 @@ type round struct {
 func newMirror(log *slog.Logger, layout *layout, bridgeVersion string, bus announcer) *mirror {
 	now := &state{bridgeVersion: bridgeVersion, readings: unknown()}
 	now.vm = layout.vmObject(now, nil)
-	return &mirror{log: log, layout: layout, now: now, audience: newAudience(bus, now)}
+	m := &mirror{log: log, layout: layout, now: now, audience: newAudience(bus, now)}
+	m.pace = time.AfterFunc(inventory.Pace, m.follow)
+	m.pace.Stop()
+	return m
 }
 
 // object returns what is at path at this moment, or nil.
@@ -101,7 +108,8 @@ func (m *mirror) connect(monitor *qmp.Conn, a arrival, then func()) {
 func (m *mirror) disconnect() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.monitor, m.arrived, m.stale = nil, nil, 0
+	m.monitor, m.arrived, m.stale, m.moving = nil, nil, 0, 0
+	m.keepPace()
 	m.change(func(s *state) { s.readings, s.connected = unknown(), false })
 }
 
@@ -207,10 +215,39 @@ func (m *mirror) show(r *round) {
 			if r.due.Has(q) {
 				s.readings[q] = newReading(m.layout.kinds[q], r.readings[q], s.readings[q])
 				m.note(q, r)
+				m.moving &^= inventory.SetOf(q)
+				if r.readings[q].Moving {
+					m.moving |= inventory.SetOf(q)
+				}
 			}
 		}
 	})
 	m.arrived = nil
+	m.keepPace()
+}
+
+// keepPace has what moves asked again in time, and nothing asked if nothing moves. The lock is held.
+func (m *mirror) keepPace() {
+	switch moves := m.moving != 0; {
+	case moves && !m.paced:
+		m.pace.Reset(inventory.Pace)
+	case !moves:
+		m.pace.Stop()
+	}
+	m.paced = m.moving != 0
+}
+
+// follow asks again what moves.
+func (m *mirror) follow() {
+	m.mu.Lock()
+	if !m.paced { // the timer had fired before it was stopped
+		m.mu.Unlock()
+		return
+	}
+	m.paced = false
+	r := m.want(m.moving, nil)
+	m.mu.Unlock()
+	m.run(r)
 }
 
 // note logs what could not be read, once until it can be again, since QEMU decides how often.

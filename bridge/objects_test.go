@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/godbus/dbus/v5"
 	"github.com/google/go-cmp/cmp"
@@ -117,7 +118,7 @@ func TestObjects(t *testing.T) {
 		"memory/dimm1":   {"Kind": "dimm", "Size": uint64(16 << 20), "Slot": int64(0), "Hotplugged": false},
 		"device/sd_2d1":  {"Driver": "scsi-hd", "QomPath": "/machine/peripheral/sd-1"},
 		"chardev/s_2d1":  {"FrontendOpen": true},
-		"job/job_2d1":    {"Type": "create", "Status": "concluded", "Error": ""},
+		"job/job_2d1":    {"Type": "create", "Status": "concluded", "Current": uint64(1), "Total": uint64(1), "Progress": 1.0, "Error": ""},
 		"device/missing": nil,
 	} {
 		if diff := cmp.Diff(want, all[path]); diff != "" {
@@ -297,8 +298,30 @@ func TestObjectsOfAnotherQEMU(t *testing.T) {
 	}
 	m.answer("query-jobs", `[{"id": "new", "type": "backup", "status": "running"}]`)
 	m.listen(qmptest.Options{})
-	told(t, signals, "+ job/new map[Error: Status:running Type:backup]",
+	told(t, signals, "+ job/new map[Current:0 Error: Progress:0 Status:running Total:0 Type:backup]",
 		"! /org/qemu/VM1 map[Accelerator:tcg Connected:true Machine:pc-q35-7.2 Running:true Status:running]")
+}
+
+// TestProgress has a job run, which is asked for again as long as it does, and no longer.
+func TestProgress(t *testing.T) {
+	m := newMachine(t, nil)
+	w := serve(t, m)
+	signals := w.as(viewer).everything()
+	at := func(status string, current int) string {
+		return fmt.Sprintf(`[{"id": "j", "type": "mirror", "status": "%s", "current-progress": %d, "total-progress": 4}]`, status, current)
+	}
+	m.answer("query-jobs", at("running", 0))
+	m.client().Event("JOB_STATUS_CHANGE", `{"id": "j", "status": "running"}`)
+	told(t, signals, "+ job/j map[Current:0 Error: Progress:0 Status:running Total:4 Type:mirror]")
+	m.answer("query-jobs", at("running", 1))
+	told(t, signals, "! job/j map[Current:1 Progress:0.25]")
+	m.answer("query-jobs", at("concluded", 4))
+	told(t, signals, "! job/j map[Current:4 Progress:1 Status:concluded]")
+	asked := m.counts()["query-jobs"]
+	time.Sleep(inventory.Pace + inventory.Pace/4)
+	if now := m.counts()["query-jobs"]; now != asked {
+		t.Errorf("query-jobs came %d times though nothing runs", now-asked)
+	}
 }
 
 // TestQEMUWithoutVM has a QEMU that has none of what is asked for, as qemu-storage-daemon: there are no
@@ -367,7 +390,7 @@ func TestObjectsOutliveFullBus(t *testing.T) {
 	}
 	w.sync()
 	w.bus.Signal(t, syscall.SIGCONT)
-	told(t, signals, "- job/gone", "! job/kept map[Status:s9]", "+ job/new9 map[Error: Status: Type:]")
+	told(t, signals, "- job/gone", "! job/kept map[Status:s9]", "+ job/new9 map[Current:0 Error: Progress:0 Status: Total:0 Type:]")
 }
 
 // changesOfJobs are the signals of the state but for events.

@@ -111,6 +111,7 @@ func testObjects(t *testing.T, qemu string, flags []string) {
 	})
 	c.call(t, "JobDismiss", "job-1")
 	appears(t, signals, "InterfacesRemoved", "job/job_2d1")
+	testProgress(t, c, signals)
 
 	rig.Require(t, "busctl")
 	tree, err := exec.Command("busctl", "--address="+b.address, "--list", "tree", busName).CombinedOutput()
@@ -132,4 +133,27 @@ func testObjects(t *testing.T, qemu string, flags []string) {
 	if diff := cmp.Diff(furnished, slices.Sorted(maps.Keys(objects(t, c.conn)))); diff != "" {
 		t.Errorf("objects when QEMU is back (-want +got):\n%s", diff)
 	}
+}
+
+// testProgress has a job that takes half a minute: it gets on, and is cancelled.
+func testProgress(t *testing.T, c *client, signals <-chan *dbus.Signal) {
+	const size = 256 << 20
+	for _, node := range []string{"source", "target"} {
+		c.call(t, "BlockdevAdd", "null-co", options("node-name", node, "size", size))
+	}
+	slow := map[string]any{"job-id": "slow", "device": "source", "target": "target", "sync": "full", "speed": 8 << 20}
+	if _, err := qmp(c.conn, "blockdev-backup", slow); err != nil {
+		t.Fatal(err)
+	}
+	appears(t, signals, "InterfacesAdded", "job/slow")
+	before := objects(t, c.conn)["job/slow"]
+	if before["Type"].Value() != "backup" || before["Total"].Value() != uint64(size) {
+		t.Errorf("the job: %v", before)
+	}
+	rig.Eventually(t, "the job gets on", func() bool {
+		now := objects(t, c.conn)["job/slow"]
+		return now["Status"].Value() == "running" && now["Progress"].Value().(float64) > before["Progress"].Value().(float64)
+	})
+	c.call(t, "JobCancel", "slow")
+	appears(t, signals, "InterfacesRemoved", "job/slow") // it dismisses itself
 }

@@ -151,3 +151,43 @@ func TestTouched(t *testing.T) {
 		t.Error("human-monitor-command may change all")
 	}
 }
+
+// TestMoving has jobs of each status: which of them get on without an event.
+func TestMoving(t *testing.T) {
+	for status, want := range map[string]bool{
+		"created": false, "running": true, "paused": false, "ready": true, "standby": false, "waiting": false,
+		"pending": false, "aborting": false, "concluded": false, "undefined": false, "null": false, "new": false,
+	} {
+		r, err := query(t, "query-jobs").Read([]byte(`[{"id": "a", "status": "paused"}, {"id": "b", "status": "` + status + `"}]`))
+		if err != nil || r.Moving != want {
+			t.Errorf("a job that is %s: moving = %v, %v; want %v", status, r.Moving, err, want)
+		}
+	}
+}
+
+// TestProgress has jobs that are further than they could be.
+func TestProgress(t *testing.T) {
+	for text, want := range map[string]string{
+		`"current-progress": 0, "total-progress": 0`:                   " 0 0 0",
+		`"current-progress": 1, "total-progress": 4`:                   " 1 4 0.25",
+		`"current-progress": 5, "total-progress": 4`:                   " 5 4 1",
+		`"current-progress": -1, "total-progress": 4`:                  " 0 4 0",
+		`"current-progress": 1, "total-progress": -4`:                  " 1 0 0",
+		`"current-progress": 9223372036854775807, "total-progress": 1`: " 9223372036854775807 1 1",
+	} {
+		q := query(t, "query-jobs")
+		r, err := q.Read([]byte(`[{"id": "a", ` + text + `}]`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got string
+		for i, p := range q.Kind.Properties {
+			if p.Name == "Current" || p.Name == "Total" || p.Name == "Progress" {
+				got += fmt.Sprint(" ", decode(t, r.Items[0].Values[i], p.Type).Value())
+			}
+		}
+		if got != want {
+			t.Errorf("%s: %s, want %s", text, got, want)
+		}
+	}
+}

@@ -1,13 +1,36 @@
 package inventory
 
-// job is the part of QEMU's JobInfo that is shown. How far it is, is not: no event tells that.
+// job is QEMU's JobInfo.
 type job struct {
-	ID     string `json:"id"`
-	Type   string `json:"type"`
-	Status string `json:"status"`
-	Error  string `json:"error"`
+	ID      string `json:"id"`
+	Type    string `json:"type"`
+	Status  string `json:"status"`
+	Current int64  `json:"current-progress"`
+	Total   int64  `json:"total-progress"`
+	Error   string `json:"error"`
+}
+
+// atWork are the values of JobStatus in which a job gets on, or its aim moves away, which no event tells.
+var atWork = map[string]bool{"running": true, "ready": true}
+
+// readJobs reads the jobs, and whether any is at work.
+func readJobs(reply []byte) (Reading, error) {
+	moving := false
+	r, err := list(func(told job) Item {
+		moving = moving || atWork[told.Status]
+		return readJob(told)
+	})(reply)
+	r.Moving = moving
+	return r, err
 }
 
 func readJob(told job) Item {
-	return Item{named(told.ID), []Value{Text(told.Type), Text(told.Status), Text(told.Error)}}
+	current, total := max(told.Current, 0), max(told.Total, 0)
+	progress := 0.0
+	if total > 0 {
+		progress = min(float64(current)/float64(total), 1)
+	}
+	return Item{named(told.ID), []Value{
+		Text(told.Type), Text(told.Status), Number(uint64(current)), Number(uint64(total)), Fraction(progress), Text(told.Error),
+	}}
 }

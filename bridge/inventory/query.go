@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"qmp-dbus-bridge/schema"
 )
@@ -14,6 +15,9 @@ const (
 	MaxItems = 1024 // objects; a q35 takes some 250 devices, and a pc-q35 has at most 288 CPUs (7.2)
 	MaxName  = 255  // bytes of an id, which makes at most three times as many in its path
 )
+
+// Pace is how often an answer is asked for that changes without an event, while it does.
+const Pace = time.Second
 
 // Query is a QMP command and what is read from its reply.
 type Query struct {
@@ -39,6 +43,9 @@ type Reading struct {
 	Facts []Value // in the order of Query.Facts
 	Items []Item  // sorted by Element, no two with the same
 	Left  int     // items that were left out because of a limit or a repeated name
+
+	// Moving tells that the answer changes without an event: it is to be asked for again after Pace.
+	Moving bool
 }
 
 // Item is an object.

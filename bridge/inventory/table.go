@@ -123,9 +123,12 @@ var Queries = [Count]Query{
 		Kind: &Kind{"job", "org.qemu.VM1.Job", []schema.Property{
 			{Name: "Type", Type: "s"},
 			{Name: "Status", Type: "s"},
+			{Name: "Current", Type: "t"},
+			{Name: "Total", Type: "t"},
+			{Name: "Progress", Type: "d"},
 			{Name: "Error", Type: "s"},
 		}},
-		read:   list(readJob),
+		read:   readJobs,
 		events: []string{"JOB_STATUS_CHANGE"},
 	},
 }
