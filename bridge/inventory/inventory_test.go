@@ -180,14 +180,14 @@ func TestProgress(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var got string
+		var got strings.Builder
 		for i, p := range q.Kind.Properties {
 			if p.Name == "Current" || p.Name == "Total" || p.Name == "Progress" {
-				got += fmt.Sprint(" ", decode(t, r.Items[0].Values[i], p.Type).Value())
+				got.WriteString(fmt.Sprint(" ", decode(t, r.Items[0].Values[i], p.Type).Value()))
 			}
 		}
-		if got != want {
-			t.Errorf("%s: %s, want %s", text, got, want)
+		if got.String() != want {
+			t.Errorf("%s: %s, want %s", text, got.String(), want)
 		}
 	}
 }
