@@ -51,7 +51,9 @@ func TestEscapeCodes(t *testing.T) {
 	for _, command := range []string{nasty, "query-it", "stop"} {
 		_, _ = qmp(conn, command, nil)
 	}
+	_ = conn.Object(busName, qmpPath).Call(qmpIf+".CallJson", 0, nasty, "").Err
 	_ = conn.Object(busName, vmPath).Call(busName+".Subscribe", 0, []string{nasty}).Err
+	_ = conn.Object(busName, vmPath).Call(busName+".CanExecute", 0, nasty).Err
 	fake.Client().Send(fmt.Sprintf(`{"event": %s, "data": {%[1]s: 1}, "timestamp": {"seconds": 1, "microseconds": 1}}`+"\r\n", said))
 	deep := strings.Repeat("[", 100) + strings.Repeat("]", 100) // comes as JSON, which is logged
 	fake.Client().Send(fmt.Sprintf(`{"event": %s, "data": {"a": %s}, "timestamp": {"seconds": 1, "microseconds": 1}}`+"\r\n", said, deep))
