@@ -209,6 +209,7 @@ var request = regexp.MustCompile(`(?m)^.*handle_qmp_command .* req: (\{.*\})$`)
 // harmless is what the bridge asks QEMU of its own, and the tests for a measure.
 var harmless = map[string]bool{
 	"qmp_capabilities": true, "query-status": true, "query-name": true, "query-uuid": true, "query-target": true, "query-qmp-schema": true,
+	"query-block": true, // after what may have changed the drives, as a reset
 }
 
 // executed is what has reached QEMU since the last time that was asked, but what is harmless:
