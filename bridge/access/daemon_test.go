@@ -16,6 +16,7 @@ import (
 	"github.com/godbus/dbus/v5"
 
 	"qmp-dbus-bridge/bridge/access"
+	"qmp-dbus-bridge/e2e/rig"
 )
 
 const daemonConfig = `<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
@@ -36,10 +37,8 @@ const daemonConfig = `<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus 
 // startDaemon starts a dbus-daemon of the test's own, which ends with the test, and returns its address.
 func startDaemon(t *testing.T) (address string, daemon *exec.Cmd) {
 	t.Helper()
-	program, err := exec.LookPath("dbus-daemon")
-	if err != nil {
-		skipOrFail(t, err)
-	}
+	const program = "dbus-daemon"
+	rig.Require(t, program)
 	dir, err := os.MkdirTemp("", "access") // t.TempDir lies in a directory that other uids can't pass
 	if err != nil {
 		t.Fatal(err)
@@ -166,9 +165,8 @@ func TestDaemonEnds(t *testing.T) {
 
 // Another process with a uid and groups of its own, as the kernel saw it when it connected.
 func TestDaemonOtherUser(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("becoming another user needs root")
-	}
+	rig.RequireRoot(t)
+	rig.Require(t, "gdbus")
 	address, _ := startDaemon(t)
 	callers, _ := runCallers(t, connect(t, address), nil)
 	watch := connect(t, address)
@@ -183,7 +181,7 @@ func TestDaemonOtherUser(t *testing.T) {
 		Credential: &syscall.Credential{Uid: 1, Gid: 2, Groups: []uint32{1236, 65534}},
 	}
 	if err := client.Start(); err != nil {
-		skipOrFail(t, err)
+		t.Fatal(err)
 	}
 	defer func() { _ = client.Process.Kill(); _ = client.Wait() }()
 	signal := within(t, joined)
@@ -197,13 +195,4 @@ func TestDaemonOtherUser(t *testing.T) {
 	if caller.UID != 1 || !slices.Equal(caller.GIDs, []uint32{2, 1236}) || caller.PID != uint32(client.Process.Pid) {
 		t.Errorf("uid %d gids %v pid %d, want 1 [2 1236] %d", caller.UID, caller.GIDs, caller.PID, client.Process.Pid)
 	}
-}
-
-// skipOrFail ends a test for which a program is missing.
-func skipOrFail(t *testing.T, err error) {
-	t.Helper()
-	if os.Getenv("E2E_REQUIRE") == "1" {
-		t.Fatal(err)
-	}
-	t.Skip(err)
 }

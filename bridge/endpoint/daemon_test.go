@@ -14,6 +14,7 @@ import (
 	"github.com/godbus/dbus/v5"
 
 	"qmp-dbus-bridge/bridge/endpoint"
+	"qmp-dbus-bridge/e2e/rig"
 	"qmp-dbus-bridge/qmp/fdtest"
 	"qmp-dbus-bridge/schema/wire"
 )
@@ -37,12 +38,7 @@ const daemonConfig = `<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus 
 func startDaemon(t testing.TB) string {
 	t.Helper()
 	const program = "dbus-daemon"
-	if _, err := exec.LookPath(program); err != nil {
-		if os.Getenv("E2E_REQUIRE") == "1" {
-			t.Fatalf("no %s (E2E_REQUIRE=1)", program)
-		}
-		t.Skipf("no %s", program)
-	}
+	rig.Require(t, program)
 	fdtest.Check(t)
 	dir := t.TempDir()
 	config := filepath.Join(dir, "bus.conf")

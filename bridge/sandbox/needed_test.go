@@ -101,20 +101,7 @@ func TestNeeded(t *testing.T) {
 // TestReplacedFiles is a policy file that an editor replaces, and an audit file that is
 // rotated.
 func TestReplacedFiles(t *testing.T) {
-	cmd := confined(t, "need/files replaced")
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	lines := bufio.NewScanner(out)
-	lines.Scan() // it is confined
+	cmd, in, lines := startConfined(t, "need/files replaced")
 	dir := stageDir(cmd)
 	for _, step := range []error{
 		os.WriteFile(filepath.Join(dir, "read/file~"), []byte("new text"), 0o600),
@@ -141,19 +128,7 @@ func TestReplacedFiles(t *testing.T) {
 
 // TestAllThreads looks at every thread from outside.
 func TestAllThreads(t *testing.T) {
-	cmd := confined(t, "need/wait")
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	bufio.NewScanner(out).Scan()
+	cmd, in, _ := startConfined(t, "need/wait")
 	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", cmd.Process.Pid))
 	if err != nil || len(tasks) < 3 {
 		t.Errorf("%d threads, %v", len(tasks), err)
@@ -170,6 +145,28 @@ func TestAllThreads(t *testing.T) {
 	if err := cmd.Wait(); err != nil {
 		t.Error(err)
 	}
+}
+
+// startConfined starts a process for an act that waits for the end of its input, and returns when it is confined.
+func startConfined(t *testing.T, act string) (cmd *exec.Cmd, in io.Closer, lines *bufio.Scanner) {
+	t.Helper()
+	cmd = confined(t, act)
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines = bufio.NewScanner(out)
+	if !lines.Scan() {
+		t.Fatal("the process ended before it was confined")
+	}
+	return cmd, in, lines
 }
 
 func stageDir(cmd *exec.Cmd) string {
