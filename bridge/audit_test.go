@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"qmp-dbus-bridge/bridge/access"
+	"qmp-dbus-bridge/bridge/audit"
 )
 
 // TestAuditFull has the audit's destination fail until no record fits any more: calls are
@@ -20,7 +20,7 @@ func TestAuditFull(t *testing.T) {
 	if _, err := c.execute("cont"); err != nil { // as long as there is room
 		t.Fatal(err)
 	}
-	for w.audit.Write(access.Record{}) == nil {
+	for w.audit.Write(audit.Record{}) == nil {
 	}
 	m.commands()
 	for name, call := range map[string]func() error{
@@ -52,7 +52,7 @@ func TestAuditFull(t *testing.T) {
 }
 
 // failingAudit writes to a standard error that is a full device.
-func failingAudit(t *testing.T) *access.Audit {
+func failingAudit(t *testing.T) *audit.Trail {
 	t.Helper()
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 	if err != nil {

@@ -15,6 +15,7 @@ import (
 	"github.com/godbus/dbus/v5"
 
 	"qmp-dbus-bridge/bridge/access"
+	"qmp-dbus-bridge/bridge/audit"
 	"qmp-dbus-bridge/bridge/endpoint"
 	"qmp-dbus-bridge/qmp"
 	"qmp-dbus-bridge/schema"
@@ -36,7 +37,7 @@ type Config struct {
 	BusName    string // org.qemu.VM1
 	ObjectPath string // /org/qemu/VM1
 	Version    string // of the bridge
-	Audit      *access.Audit
+	Audit      *audit.Trail
 	Log        *slog.Logger
 	Limits     Limits
 	Patience   Patience
@@ -58,7 +59,7 @@ type Bridge struct {
 	config        Config
 	log           *slog.Logger
 	policy        atomic.Pointer[access.Authorizer] // nil before Join; see SetPolicy
-	audit         *access.Audit
+	audit         *audit.Trail
 	paths         struct{ vm, qmp string }
 	mirror        *mirror
 	slots         *slots // of commands in turn

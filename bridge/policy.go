@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"qmp-dbus-bridge/bridge/access"
+	"qmp-dbus-bridge/bridge/audit"
 	"qmp-dbus-bridge/qmp"
 	"qmp-dbus-bridge/schema"
 )
@@ -43,7 +44,7 @@ func (b *Bridge) reviewSubscriptions(names ...string) {
 		if decision.Allowed() || !b.subscriptions.end(one) {
 			continue
 		}
-		record := access.Record{
+		record := audit.Record{
 			Time: time.Now(), Name: one.caller.Name, Caller: one.caller, Decision: decision, Result: errAccessDenied,
 		}
 		if err := b.audit.Write(record); err != nil {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"qmp-dbus-bridge/bridge/access"
+	"qmp-dbus-bridge/bridge/audit"
 	"qmp-dbus-bridge/bridge/endpoint"
 	"qmp-dbus-bridge/bridge/inventory"
 	"qmp-dbus-bridge/qmp"
@@ -234,8 +235,8 @@ func (r *request) finish(result string) {
 }
 
 // records are those of all decisions on the request.
-func (r *request) records(result string) iter.Seq[access.Record] {
-	return func(yield func(access.Record) bool) {
+func (r *request) records(result string) iter.Seq[audit.Record] {
+	return func(yield func(audit.Record) bool) {
 		record := r.record(result)
 		more := yield(record)
 		for i := 0; more && i < len(r.wrapped); i++ {
@@ -245,8 +246,8 @@ func (r *request) records(result string) iter.Seq[access.Record] {
 	}
 }
 
-func (r *request) record(result string) access.Record {
-	return access.Record{
+func (r *request) record(result string) audit.Record {
+	return audit.Record{
 		Time: r.began, Name: r.Sender, Caller: r.caller,
 		Decision: r.decision, Result: result, Duration: time.Since(r.began),
 	}

@@ -14,7 +14,7 @@ import (
 	"github.com/godbus/dbus/v5"
 
 	"qmp-dbus-bridge/bridge"
-	"qmp-dbus-bridge/bridge/access"
+	"qmp-dbus-bridge/bridge/audit"
 	"qmp-dbus-bridge/e2e/rig"
 	"qmp-dbus-bridge/qmp"
 )
@@ -47,7 +47,7 @@ type world struct {
 	bus    *rig.Bus
 	bridge *bridge.Bridge
 	qmp    func(context.Context, qmp.Options) (*qmp.Conn, error)
-	audit  *access.Audit
+	audit  *audit.Trail
 	file   string     // the audit's
 	cedar  []string   // policies besides the built-in one
 	ended  chan error // gets what Run returns; nil before run
@@ -65,14 +65,14 @@ func newWorld(tb testing.TB, dial func(context.Context, qmp.Options) (*qmp.Conn,
 	return w
 }
 
-func openAudit(tb testing.TB, destination string) *access.Audit {
+func openAudit(tb testing.TB, destination string) *audit.Trail {
 	tb.Helper()
-	audit, err := access.OpenAudit(destination)
+	trail, err := audit.Open(destination, slog.New(slog.DiscardHandler))
 	if err != nil {
 		tb.Fatal(err)
 	}
-	tb.Cleanup(func() { audit.Close() }) // a destination that fails is the test's own
-	return audit
+	tb.Cleanup(func() { trail.Close() }) // a destination that fails is the test's own
+	return trail
 }
 
 // serve is a world that runs with m as its QEMU.

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"qmp-dbus-bridge/bridge/access"
 )
@@ -81,36 +80,5 @@ func BenchmarkFirstDecision(b *testing.B) {
 	rules := newAuthorizer(b)
 	for b.Loop() {
 		rules.Decide(newCaller(b, 1001, 1001, 4, 24, 27), access.Command("query-status"), nil)
-	}
-}
-
-// BenchmarkAuditWrite includes the writing to the file.
-func BenchmarkAuditWrite(b *testing.B) {
-	path := b.TempDir() + "/audit"
-	audit, err := access.OpenAudit(path)
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer audit.Close()
-	caller := newCaller(b, 1001)
-	record := access.Record{Name: ":1.5", Caller: caller, Result: "ok"}
-	record.Decision = newAuthorizer(b).Decide(caller, access.Command("query-status"), nil)
-	b.ReportAllocs()
-	for b.Loop() {
-		for audit.Reserve() != nil { // full: the goroutine that writes is behind
-			time.Sleep(time.Millisecond)
-		}
-		audit.Commit(record)
-	}
-}
-
-func BenchmarkRecordJSON(b *testing.B) {
-	caller := newCaller(b, 1001)
-	record := access.Record{Name: ":1.5", Caller: caller, Result: "ok"}
-	record.Decision = newAuthorizer(b).Decide(caller, access.Command("query-status"), nil)
-	var line []byte
-	b.ReportAllocs()
-	for b.Loop() {
-		line = record.AppendJSON(line[:0])
 	}
 }

@@ -1,8 +1,8 @@
-// Package access says who a caller is and what it may do, and records what was decided.
+// Package access says who a caller is and what it may do.
 //
-// A call passes three stages here:
+// A call passes two stages here:
 //
-//	unique name --Callers.Lookup--> *Caller --Authorizer.Decide--> Decision --Audit--> one record
+//	unique name --Callers.Lookup--> *Caller --Authorizer.Decide--> Decision
 //
 // Callers asks the bus once per unique name for the credentials of whoever connected, over a
 // bus connection of its own, and forgets them when the name goes. Every doubt (an error, no
@@ -24,13 +24,9 @@
 // Unreachable finds permits that can never take effect
 // (reach.go), which is for who writes policies, as are View, Where and Hash, and the examples.
 //
-// Audit writes one JSON line (or journal entry) per decision from a bounded queue. Room in it is
-// reserved before a command is executed: when there is none, the call has to be refused. The record is a
-// contract, docs/audit.md. Reopen goes on in another file when log rotation has moved the one that is open.
-//
 // Limits: 1024 callers known (Callers.SetLimit), 16 lookups on the bus at a time, 256 waiting for one lookup, 1 s a
 // lookup, 1024 groups and 4096 bytes of label a caller, 255 bytes a command or event name,
-// 1 MiB a policy file, 4096 audit records waiting; of arguments that a policy looks at 32 levels, 1024 values
+// 1 MiB a policy file; of arguments that a policy looks at 32 levels, 1024 values
 // and 64 KiB of names; 64 names of a caller on the bus, and 1024 who own some.
 //
 // Usage:
@@ -38,13 +34,10 @@
 //	callers := access.NewCallers(conn, log)
 //	go callers.Run(ctx)
 //	rules, err := access.New(access.Config{VM: "vm", BridgeUID: uid, Grants: grants})
-//	audit, err := access.OpenAudit("stderr")
 //	...
 //	caller, err := callers.Lookup(sender, retry) // access.ErrPending: retry is called later
 //	decision := rules.Decide(caller, access.Command("stop"), nil)
-//	if !decision.Allowed() || audit.Reserve() != nil {
-//		// refuse
+//	if !decision.Allowed() {
+//		// refuse; decision.Reason() says why
 //	}
-//	// execute
-//	audit.Commit(access.Record{Name: sender, Caller: caller, Decision: decision, Result: "ok"})
 package access

@@ -80,7 +80,7 @@ func loadPolicies(files []string, owner uint32, digest *digest) (policies, error
 }
 
 func readPolicy(path string, owner uint32) (string, error) {
-	file, err := openTrusted(path, 0, owner, trusted.NoGroup)
+	file, err := trusted.OpenFile(path, 0, owner, trusted.NoGroup)
 	if err != nil {
 		return "", err
 	}

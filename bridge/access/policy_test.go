@@ -179,41 +179,29 @@ func TestUntrustedPolicyFiles(t *testing.T) {
 func TestUntrustedDirectories(t *testing.T) {
 	rig.RequireRoot(t)
 	for name, tt := range map[string]struct {
-		uid           int
-		mode          os.FileMode
-		policy, audit string // the errors, after the directory; empty if it is taken
+		uid  int
+		mode os.FileMode
+		want string // the error, after the directory; empty if it is taken
 	}{
-		"another's":   {1, 0o755, " belongs to uid 1, neither to root nor to uid ", " belongs to uid 1, neither to root nor to uid 0"},
-		"open to all": {0, 0o777, " can be written by others (mode 0777)", " can be written by others (mode 0777)"},
-		"a group's":   {0, 0o775, " can be written by others (mode 0775)", ""}, // as /var/log of some systems
-		"sticky":      {0, 0o777 | os.ModeSticky, "", ""},
+		"another's":   {1, 0o755, " belongs to uid 1, neither to root nor to uid "},
+		"open to all": {0, 0o777, " can be written by others (mode 0777)"},
+		"a group's":   {0, 0o775, " can be written by others (mode 0775)"},
+		"sticky":      {0, 0o777 | os.ModeSticky, ""},
 	} {
 		t.Run(strings.ReplaceAll(name, " ", "-"), func(t *testing.T) {
 			dir := rig.TempDir(t)
-			link := filepath.Join(rig.TempDir(t), "link")
+			file, link := dir+"/policy", filepath.Join(rig.TempDir(t), "link")
 			if err := errors.Join(
-				os.WriteFile(dir+"/policy", []byte(permitAll), 0o644), os.WriteFile(dir+"/audit", nil, 0o600),
-				os.Symlink(dir, link), os.Chown(dir, tt.uid, 0), os.Chmod(dir, tt.mode),
+				os.WriteFile(file, []byte(permitAll), 0o600), os.Symlink(dir, link), os.Chown(dir, tt.uid, 0), os.Chmod(dir, tt.mode),
 			); err != nil {
 				t.Fatal(err)
 			}
-			for _, at := range []string{dir, link} {
-				_, err := newWithFiles(at + "/policy")
-				isRefused(t, err, dir, tt.policy)
-				audit, err := access.OpenAudit(at + "/audit")
-				isRefused(t, err, dir, tt.audit)
-				if err == nil {
-					audit.Close()
+			for _, path := range []string{file, link + "/policy"} {
+				_, err := newWithFiles(path)
+				if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), dir+tt.want)) {
+					t.Errorf("%v, want %q", err, tt.want)
 				}
 			}
 		})
-	}
-}
-
-// isRefused checks that the error is about the directory, or is none if nothing is wrong with that.
-func isRefused(t *testing.T, err error, dir, wrong string) {
-	t.Helper()
-	if wrong == "" && err != nil || wrong != "" && (err == nil || !strings.Contains(err.Error(), dir+wrong)) {
-		t.Errorf("%v, want %q", err, wrong)
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/coreos/go-systemd/v22/daemon"
 
 	"qmp-dbus-bridge/bridge"
-	"qmp-dbus-bridge/bridge/access"
+	"qmp-dbus-bridge/bridge/audit"
 	"qmp-dbus-bridge/bridge/bus"
 	"qmp-dbus-bridge/bridge/patient"
 	"qmp-dbus-bridge/qmp"
@@ -23,7 +23,7 @@ type service struct {
 	qemu   owner
 	lines  *patient.Writer // under log
 	log    *slog.Logger
-	audit  *access.Audit
+	audit  *audit.Trail
 	bridge *bridge.Bridge
 	place  *bus.Place     // for daemon; nil before, and on an existing bus
 	daemon *bus.Daemon    // nil on an existing bus
@@ -39,19 +39,18 @@ func newService(flags *sharedFlags, once bool, dial func(context.Context, qmp.Op
 	if _, err := flags.authorizer(flags.givenQEMU); err != nil { // before there is a QEMU to end again
 		return nil, err
 	}
-	audit, err := access.OpenAudit(flags.Audit)
-	if err != nil {
-		return nil, fmt.Errorf("--audit: %w", err)
-	}
 	lines := patient.New(os.Stderr, "qmp-dbus-bridge")
 	log := slog.New(slog.NewTextHandler(lines, nil))
-	audit.SetLog(log)
+	trail, err := audit.Open(flags.Audit, log)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("--audit: %w", err), lines.Close())
+	}
 	return &service{
-		flags: flags, lines: lines, log: log, audit: audit, hangup: hangup,
+		flags: flags, lines: lines, log: log, audit: trail, hangup: hangup,
 		qemu: owner{given: flags.givenQEMU != nil, uid: flags.givenQEMU},
 		bridge: bridge.New(bridge.Config{
 			Dial: dial, Once: once, BusName: flags.BusName, ObjectPath: flags.ObjectPath,
-			Version: version(), Audit: audit, Log: log, Limits: flags.limits,
+			Version: version(), Audit: trail, Log: log, Limits: flags.limits,
 		}),
 	}, nil
 }

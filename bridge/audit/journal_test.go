@@ -1,10 +1,11 @@
-package access_test
+package audit_test
 
 import (
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"net"
 	"os"
 	"os/exec"
@@ -17,7 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
-	"qmp-dbus-bridge/bridge/access"
+	"qmp-dbus-bridge/bridge/audit"
 	"qmp-dbus-bridge/e2e/rig"
 )
 
@@ -39,7 +40,7 @@ func TestJournal(t *testing.T) {
 	if err := unix.Mount("tmpfs", "/run", "tmpfs", 0, "size=64k,mode=755"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := access.OpenAudit("journal"); err == nil || !strings.Contains(err.Error(), "no systemd journal here") {
+	if _, err := audit.Open("journal", slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "no systemd journal here") {
 		t.Fatalf("without a journal: %v", err)
 	}
 	if err := os.MkdirAll(filepath.Dir(journalSocket), 0o755); err != nil {
@@ -116,17 +117,17 @@ func readPassed(t *testing.T, control []byte) []byte {
 // testJournalFields has records of all kinds arrive, with the priority, the line of JSON and the fields.
 func testJournalFields(t *testing.T) {
 	journal := listenJournal(t)
-	audit := openAudit(t, "journal")
+	trail := open(t, "journal")
 	for _, tt := range []struct {
-		record   access.Record
+		record   audit.Record
 		priority string
 	}{
 		{record(t, "svirt", "stop"), "6"},
 		{record(t, "", "a:b"), "5"},
 		{record(t, "a label", "two\nlines=\x1b[2J\xff"), "6"},
-		{access.Record{Name: ":1.6", Time: time.Now(), Result: "denied"}, "5"},
+		{audit.Record{Name: ":1.6", Time: time.Now(), Result: "denied"}, "5"},
 	} {
-		if err := audit.Write(tt.record); err != nil {
+		if err := trail.Write(tt.record); err != nil {
 			t.Fatal(err)
 		}
 		got, _ := entry(t, journal)
@@ -140,10 +141,10 @@ func testJournalFields(t *testing.T) {
 			t.Errorf("MESSAGE %q is no JSON", got["MESSAGE"])
 		}
 	}
-	if err := audit.Reopen(); err != nil {
+	if err := trail.Reopen(); err != nil {
 		t.Errorf("Reopen: %v", err)
 	}
-	if err := audit.Close(); err != nil {
+	if err := trail.Close(); err != nil {
 		t.Error(err)
 	}
 }
@@ -151,10 +152,10 @@ func testJournalFields(t *testing.T) {
 // testJournalAway has the journal end and come back: what was recorded meanwhile comes then, in order, once.
 func testJournalAway(t *testing.T) {
 	journal := listenJournal(t)
-	audit := openAudit(t, "journal")
+	trail := open(t, "journal")
 	write := func(from, to int) {
 		for i := from; i < to; i++ {
-			if err := audit.Write(access.Record{Name: fmt.Sprintf(":1.%d", i)}); err != nil {
+			if err := trail.Write(audit.Record{Name: fmt.Sprintf(":1.%d", i)}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -173,7 +174,7 @@ func testJournalAway(t *testing.T) {
 	journal = listenJournal(t)
 	write(20, 30)
 	read(10, 30)
-	if err := audit.Close(); err != nil {
+	if err := trail.Close(); err != nil {
 		t.Error(err)
 	}
 }
@@ -181,8 +182,8 @@ func testJournalAway(t *testing.T) {
 // testJournalLarge has little room for a datagram, so that a large record goes by a file.
 func testJournalLarge(t *testing.T) {
 	journal := listenJournal(t)
-	audit := openAudit(t, "journal")
-	if err := audit.Write(access.Record{Name: ":1.5"}); err != nil {
+	trail := open(t, "journal")
+	if err := trail.Write(audit.Record{Name: ":1.5"}); err != nil {
 		t.Fatal(err)
 	}
 	if _, byFile := entry(t, journal); byFile {
@@ -190,14 +191,14 @@ func testJournalLarge(t *testing.T) {
 	}
 	shrinkDatagrams(t)
 	large := record(t, strings.Repeat("\x1b", 4096), strings.Repeat("\x1b", 255))
-	if err := audit.Write(large); err != nil {
+	if err := trail.Write(large); err != nil {
 		t.Fatal(err)
 	}
 	got, byFile := entry(t, journal)
 	if want := large.JournalFields(); !byFile || got["QMP_LABEL"] != want["QMP_LABEL"] || got["QMP_ACTION"] != want["QMP_ACTION"] {
 		t.Errorf("by a file %v, fields %v", byFile, got)
 	}
-	if err := audit.Close(); err != nil {
+	if err := trail.Close(); err != nil {
 		t.Error(err)
 	}
 }

@@ -1,4 +1,4 @@
-package access
+package trusted
 
 import (
 	"errors"
@@ -8,14 +8,12 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
-
-	"qmp-dbus-bridge/bridge/trusted"
 )
 
-// openTrusted opens a regular file that belongs to root or to owner and that nobody else can write, or replace: see
-// trusted.Directory. A symbolic link as the last part of the path is refused; a file made by flags gets mode 0600.
-func openTrusted(path string, flags int, owner uint32, writers trusted.Writers) (*os.File, error) {
-	parent, err := trusted.Directory(filepath.Dir(path), owner, writers)
+// OpenFile opens a regular file that belongs to root or to owner and that nobody else can write, or replace: see
+// Directory. A symbolic link as the last part of the path is refused; a file made by flags gets mode 0600.
+func OpenFile(path string, flags int, owner uint32, writers Writers) (*os.File, error) {
+	parent, err := Directory(filepath.Dir(path), owner, writers)
 	if err != nil {
 		return nil, err
 	}
@@ -28,14 +26,14 @@ func openTrusted(path string, flags int, owner uint32, writers trusted.Writers) 
 	if err != nil {
 		return nil, err
 	}
-	if err := checkTrusted(file, owner); err != nil {
+	if err := checkFile(file, owner); err != nil {
 		file.Close()
 		return nil, fmt.Errorf("%s: %v", path, err)
 	}
 	return file, nil
 }
 
-func checkTrusted(file *os.File, owner uint32) error {
+func checkFile(file *os.File, owner uint32) error {
 	info, err := file.Stat()
 	if err != nil {
 		return err

@@ -1,4 +1,4 @@
-package access_test
+package audit_test
 
 import (
 	"bytes"
@@ -14,37 +14,37 @@ import (
 	"testing"
 	"time"
 
-	"qmp-dbus-bridge/bridge/access"
+	"qmp-dbus-bridge/bridge/audit"
 )
 
-const auditCapacity = 4096 // records
+const capacity = 4096 // records
 
-func openAudit(t *testing.T, destination string) *access.Audit {
+func open(t *testing.T, destination string) *audit.Trail {
 	t.Helper()
-	audit, err := access.OpenAudit(destination)
+	trail, err := audit.Open(destination, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = audit.Close() })
-	return audit
+	t.Cleanup(func() { _ = trail.Close() })
+	return trail
 }
 
-func TestAuditFile(t *testing.T) {
+func TestFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "audit")
 	for round := range 2 { // appended to, not truncated
-		audit := openAudit(t, path)
+		trail := open(t, path)
 		var writers sync.WaitGroup
 		for writer := range 4 {
 			writers.Go(func() {
 				for i := range 100 {
-					if err := audit.Write(access.Record{Name: fmt.Sprintf(":%d.%d", writer, i)}); err != nil {
+					if err := trail.Write(audit.Record{Name: fmt.Sprintf(":%d.%d", writer, i)}); err != nil {
 						t.Error(err)
 					}
 				}
 			})
 		}
 		writers.Wait()
-		if err := audit.Close(); err != nil {
+		if err := trail.Close(); err != nil {
 			t.Fatalf("round %d: %v", round, err)
 		}
 	}
@@ -65,11 +65,11 @@ func TestAuditFile(t *testing.T) {
 	}
 }
 
-func TestAuditIsFlushedSoon(t *testing.T) {
+func TestFlushedSoon(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "audit")
-	audit := openAudit(t, path)
+	trail := open(t, path)
 	for round := 1; round <= 2; round++ {
-		if err := audit.Write(access.Record{Name: ":1.5"}); err != nil {
+		if err := trail.Write(audit.Record{Name: ":1.5"}); err != nil {
 			t.Fatal(err)
 		}
 		waitForLines(t, path, round)
@@ -88,23 +88,23 @@ func waitForLines(t *testing.T, path string, want int) {
 }
 
 // Room for several records is booked for all of them or none.
-func TestAuditReserveAll(t *testing.T) {
-	audit := openAudit(t, filepath.Join(t.TempDir(), "audit"))
-	if err := audit.ReserveAll(auditCapacity - 2); err != nil {
+func TestReserveAll(t *testing.T) {
+	trail := open(t, filepath.Join(t.TempDir(), "audit"))
+	if err := trail.ReserveAll(capacity - 2); err != nil {
 		t.Fatal(err)
 	}
-	if err := audit.ReserveAll(3); !errors.Is(err, access.ErrAuditFull) {
-		t.Errorf("one too many: %v, want ErrAuditFull", err)
+	if err := trail.ReserveAll(3); !errors.Is(err, audit.ErrFull) {
+		t.Errorf("one too many: %v, want ErrFull", err)
 	}
-	if err := audit.ReserveAll(2); err != nil {
+	if err := trail.ReserveAll(2); err != nil {
 		t.Errorf("as many as there is room for: %v", err)
 	}
-	if err := audit.Reserve(); !errors.Is(err, access.ErrAuditFull) {
-		t.Errorf("one more: %v, want ErrAuditFull", err)
+	if err := trail.Reserve(); !errors.Is(err, audit.ErrFull) {
+		t.Errorf("one more: %v, want ErrFull", err)
 	}
 }
 
-func TestAuditRefusesDestinations(t *testing.T) {
+func TestRefusesDestinations(t *testing.T) {
 	dir := t.TempDir()
 	link, writable := filepath.Join(dir, "link"), filepath.Join(dir, "writable")
 	if err := os.WriteFile(writable, nil, 0o600); err != nil {
@@ -124,49 +124,49 @@ func TestAuditRefusesDestinations(t *testing.T) {
 		"/dev/null":                 "not a regular file",
 		filepath.Join(dir, "no/no"): "no such file",
 	} {
-		if _, err := access.OpenAudit(destination); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("OpenAudit(%q): error %v, want one with %q", destination, err, want)
+		if _, err := audit.Open(destination, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("Open(%q): error %v, want one with %q", destination, err, want)
 		}
 	}
 	if _, err := os.Stat("/run/systemd/journal/socket"); err != nil {
-		if _, err := access.OpenAudit("journal"); err == nil {
+		if _, err := audit.Open("journal", slog.New(slog.DiscardHandler)); err == nil {
 			t.Error("journal: no error without a journal")
 		}
 	}
 }
 
-func TestAuditNone(t *testing.T) {
-	audit := openAudit(t, "none")
-	for range auditCapacity + 1 {
-		if err := audit.Write(access.Record{}); err != nil {
+func TestNoDestination(t *testing.T) {
+	trail := open(t, "none")
+	for range capacity + 1 {
+		if err := trail.Write(audit.Record{}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := audit.Close(); err != nil {
+	if err := trail.Close(); err != nil {
 		t.Error(err)
 	}
 }
 
 func TestReservationsAreBounded(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "audit")
-	audit := openAudit(t, path)
-	for i := range auditCapacity {
-		if err := audit.Reserve(); err != nil {
+	trail := open(t, path)
+	for i := range capacity {
+		if err := trail.Reserve(); err != nil {
 			t.Fatalf("reservation %d: %v", i, err)
 		}
 	}
-	if err := audit.Reserve(); !errors.Is(err, access.ErrAuditFull) {
-		t.Errorf("one more: %v, want ErrAuditFull", err)
+	if err := trail.Reserve(); !errors.Is(err, audit.ErrFull) {
+		t.Errorf("one more: %v, want ErrFull", err)
 	}
-	if err := audit.Write(access.Record{}); !errors.Is(err, access.ErrAuditFull) || audit.Lost() != 1 {
-		t.Errorf("Write: %v, %d lost, want ErrAuditFull, 1", err, audit.Lost())
+	if err := trail.Write(audit.Record{}); !errors.Is(err, audit.ErrFull) || trail.Lost() != 1 {
+		t.Errorf("Write: %v, %d lost, want ErrFull, 1", err, trail.Lost())
 	}
-	for range auditCapacity {
-		audit.Commit(access.Record{})
+	for range capacity {
+		trail.Commit(audit.Record{})
 	}
-	waitForLines(t, path, auditCapacity)
+	waitForLines(t, path, capacity)
 	for range 100 { // the places are free a moment after the lines are there
-		if audit.Reserve() == nil {
+		if trail.Reserve() == nil {
 			return
 		}
 		time.Sleep(10 * time.Millisecond)
@@ -174,20 +174,20 @@ func TestReservationsAreBounded(t *testing.T) {
 	t.Error("no room after all was written")
 }
 
-func TestAuditAfterClose(t *testing.T) {
-	audit := openAudit(t, filepath.Join(t.TempDir(), "audit"))
-	if err := audit.Reserve(); err != nil {
+func TestAfterClose(t *testing.T) {
+	trail := open(t, filepath.Join(t.TempDir(), "audit"))
+	if err := trail.Reserve(); err != nil {
 		t.Fatal(err)
 	}
-	if err := audit.Close(); err != nil {
+	if err := trail.Close(); err != nil {
 		t.Error(err)
 	}
-	audit.Commit(access.Record{})
-	if err := audit.Reserve(); !errors.Is(err, access.ErrAuditFull) {
-		t.Errorf("Reserve: %v, want ErrAuditFull", err)
+	trail.Commit(audit.Record{})
+	if err := trail.Reserve(); !errors.Is(err, audit.ErrFull) {
+		t.Errorf("Reserve: %v, want ErrFull", err)
 	}
-	if err := audit.Close(); err == nil || audit.Lost() != 1 {
-		t.Errorf("second Close: %v, %d lost, want an error, 1", err, audit.Lost())
+	if err := trail.Close(); err == nil || trail.Lost() != 1 {
+		t.Errorf("second Close: %v, %d lost, want an error, 1", err, trail.Lost())
 	}
 }
 
@@ -198,12 +198,10 @@ func withStderr(t *testing.T) *os.File {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stderr, logger := os.Stderr, slog.Default()
+	stderr := os.Stderr
 	os.Stderr = writer
-	slog.SetDefault(slog.New(slog.DiscardHandler))
 	t.Cleanup(func() {
 		os.Stderr = stderr
-		slog.SetDefault(logger)
 		reader.Close()
 		writer.Close()
 	})
@@ -211,57 +209,57 @@ func withStderr(t *testing.T) *os.File {
 }
 
 // While nobody reads the pipe the queue fills up and Reserve refuses; nothing blocks and nothing gets lost.
-func TestAuditOfASlowDestination(t *testing.T) {
+func TestSlowDestination(t *testing.T) {
 	reader := withStderr(t)
-	audit := openAudit(t, "stderr")
+	trail := open(t, "stderr")
 	written := 0
 	for err := error(nil); err == nil; written++ {
-		if err = audit.Reserve(); err == nil {
-			audit.Commit(access.Record{Name: ":1.5"})
-		} else if !errors.Is(err, access.ErrAuditFull) {
+		if err = trail.Reserve(); err == nil {
+			trail.Commit(audit.Record{Name: ":1.5"})
+		} else if !errors.Is(err, audit.ErrFull) {
 			t.Fatal(err)
 		}
-		if written%auditCapacity == 0 {
+		if written%capacity == 0 {
 			time.Sleep(50 * time.Millisecond)
 		}
 	}
 	written--
-	if written < auditCapacity || written > 2*auditCapacity {
-		t.Errorf("%d records taken, want %d and what the pipe holds", written, auditCapacity)
+	if written < capacity || written > 2*capacity {
+		t.Errorf("%d records taken, want %d and what the pipe holds", written, capacity)
 	}
 	lines := make(chan int)
 	go func() {
 		text, _ := io.ReadAll(reader)
 		lines <- bytes.Count(text, []byte("\n"))
 	}()
-	if err := audit.Close(); err != nil {
+	if err := trail.Close(); err != nil {
 		t.Fatal(err)
 	}
 	os.Stderr.Close()
-	if got := within(t, lines); got != written {
+	if got := <-lines; got != written {
 		t.Errorf("%d lines, want %d", got, written)
 	}
 }
 
 // A destination that fails is tried again, and its error is told with the refusal.
-func TestAuditOfAFailingDestination(t *testing.T) {
+func TestFailingDestination(t *testing.T) {
 	reader := withStderr(t)
 	reader.Close()
-	audit := openAudit(t, "stderr")
-	if err := audit.Write(access.Record{}); err != nil {
+	trail := open(t, "stderr")
+	if err := trail.Write(audit.Record{}); err != nil {
 		t.Fatal(err)
 	}
 	time.Sleep(100 * time.Millisecond)
-	for range auditCapacity - 1 {
-		if err := audit.Write(access.Record{}); err != nil {
+	for range capacity - 1 {
+		if err := trail.Write(audit.Record{}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	err := audit.Reserve()
-	if !errors.Is(err, access.ErrAuditFull) || !strings.Contains(err.Error(), "broken pipe") {
-		t.Errorf("Reserve: %v, want ErrAuditFull with broken pipe", err)
+	err := trail.Reserve()
+	if !errors.Is(err, audit.ErrFull) || !strings.Contains(err.Error(), "broken pipe") {
+		t.Errorf("Reserve: %v, want ErrFull with broken pipe", err)
 	}
-	if err := audit.Close(); err == nil || audit.Lost() != auditCapacity {
-		t.Errorf("Close: %v, %d lost, want an error, %d", err, audit.Lost(), auditCapacity)
+	if err := trail.Close(); err == nil || trail.Lost() != capacity {
+		t.Errorf("Close: %v, %d lost, want an error, %d", err, trail.Lost(), capacity)
 	}
 }

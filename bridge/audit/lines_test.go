@@ -1,8 +1,9 @@
-package access_test
+package audit_test
 
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -14,7 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"qmp-dbus-bridge/bridge/access"
+	"qmp-dbus-bridge/bridge/audit"
 	"qmp-dbus-bridge/e2e/rig"
 )
 
@@ -56,13 +57,13 @@ func wantEachOnce(t *testing.T, names map[string]int, count int) {
 // TestReopen rotates the file again and again while records come.
 func TestReopen(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "audit")
-	audit := openAudit(t, path)
+	trail := open(t, path)
 	const writers, each = 4, 500
 	var all sync.WaitGroup
 	for writer := range writers {
 		all.Go(func() {
 			for i := range each {
-				if err := audit.Write(access.Record{Name: fmt.Sprintf(":%d.%d", writer, i)}); err != nil {
+				if err := trail.Write(audit.Record{Name: fmt.Sprintf(":%d.%d", writer, i)}); err != nil {
 					t.Error(err)
 				}
 				if i%50 == 0 {
@@ -77,7 +78,7 @@ func TestReopen(t *testing.T) {
 		if err := os.Rename(path, old); err != nil {
 			t.Fatal(err)
 		}
-		if err := audit.Reopen(); err != nil {
+		if err := trail.Reopen(); err != nil {
 			t.Fatal(err)
 		}
 		before, err := os.Stat(old)
@@ -85,7 +86,7 @@ func TestReopen(t *testing.T) {
 			t.Fatal(err)
 		}
 		paths = append(paths, old)
-		if err := audit.Write(access.Record{Name: fmt.Sprintf(":r.%d", i)}); err != nil {
+		if err := trail.Write(audit.Record{Name: fmt.Sprintf(":r.%d", i)}); err != nil {
 			t.Fatal(err)
 		}
 		rig.Eventually(t, "the new file gets records", func() bool {
@@ -97,7 +98,7 @@ func TestReopen(t *testing.T) {
 		}
 	}
 	all.Wait()
-	if err := audit.Close(); err != nil {
+	if err := trail.Close(); err != nil {
 		t.Fatal(err)
 	}
 	wantEachOnce(t, auditedNames(t, paths...), writers*each+10)
@@ -131,7 +132,7 @@ func TestReopenRefuses(t *testing.T) {
 				t.Fatal(err)
 			}
 			path, old := filepath.Join(dir, "audit"), filepath.Join(dir, "audit.1")
-			audit := openAudit(t, path)
+			trail := open(t, path)
 			if err := os.Rename(path, old); err != nil {
 				t.Fatal(err)
 			}
@@ -139,17 +140,17 @@ func TestReopenRefuses(t *testing.T) {
 				t.Fatal(err)
 			}
 			fds := len(rig.FDs(t, os.Getpid()))
-			err := audit.Reopen()
+			err := trail.Reopen()
 			if err == nil || !strings.Contains(err.Error(), spoil.want) || !strings.Contains(err.Error(), "going on in the file that is open") {
 				t.Errorf("Reopen: %v, want one with %q that says what happens", err, spoil.want)
 			}
 			if after := len(rig.FDs(t, os.Getpid())); after != fds {
 				t.Errorf("%d descriptors, want %d", after, fds)
 			}
-			if err := audit.Write(access.Record{Name: ":1.5"}); err != nil {
+			if err := trail.Write(audit.Record{Name: ":1.5"}); err != nil {
 				t.Fatal(err)
 			}
-			if err := audit.Close(); err != nil {
+			if err := trail.Close(); err != nil {
 				t.Fatal(err)
 			}
 			if name == "no directory" {
@@ -163,18 +164,18 @@ func TestReopenRefuses(t *testing.T) {
 // TestReopenOtherDestinations has nothing to do, and leaves no descriptor behind.
 func TestReopenOtherDestinations(t *testing.T) {
 	reader := withStderr(t)
-	stderr := openAudit(t, "stderr")
-	file := openAudit(t, filepath.Join(t.TempDir(), "audit"))
+	stderr := open(t, "stderr")
+	file := open(t, filepath.Join(t.TempDir(), "audit"))
 	fds := len(rig.FDs(t, os.Getpid()))
-	for name, audit := range map[string]*access.Audit{"stderr": stderr, "none": openAudit(t, "none"), "a file that is still there": file} {
-		if err := audit.Reopen(); err != nil {
+	for name, trail := range map[string]*audit.Trail{"stderr": stderr, "none": open(t, "none"), "a file that is still there": file} {
+		if err := trail.Reopen(); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	if after := len(rig.FDs(t, os.Getpid())); after != fds {
 		t.Errorf("%d descriptors, want %d", after, fds)
 	}
-	if err := stderr.Write(access.Record{Name: ":1.5"}); err != nil {
+	if err := stderr.Write(audit.Record{Name: ":1.5"}); err != nil {
 		t.Fatal(err)
 	}
 	if n, err := reader.Read(make([]byte, 1000)); n == 0 || err != nil {
@@ -225,12 +226,14 @@ func testFullDisk(t *testing.T) {
 	if err := os.Symlink(full, link); err != nil {
 		t.Fatal(err)
 	}
-	audit := openAudit(t, filepath.Join(link, "audit"))
 	var log bytes.Buffer // written by one goroutine, which has ended after Close
-	audit.SetLog(slog.New(slog.NewTextHandler(&log, nil)))
+	trail, err := audit.Open(filepath.Join(link, "audit"), slog.New(slog.NewTextHandler(&log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
 	const count = 50
 	for i := range count {
-		if err := audit.Write(access.Record{Name: fmt.Sprintf(":1.%d", i)}); err != nil {
+		if err := trail.Write(audit.Record{Name: fmt.Sprintf(":1.%d", i)}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -244,10 +247,10 @@ func testFullDisk(t *testing.T) {
 	if err := os.Symlink(roomy, link); err != nil {
 		t.Fatal(err)
 	}
-	if err := audit.Reopen(); err != nil {
+	if err := trail.Reopen(); err != nil {
 		t.Fatal(err)
 	}
-	if err := audit.Close(); err != nil {
+	if err := trail.Close(); err != nil {
 		t.Fatal(err)
 	}
 	wantEachOnce(t, auditedNames(t, filepath.Join(full, "audit"), filepath.Join(roomy, "audit")), count)
@@ -256,25 +259,59 @@ func testFullDisk(t *testing.T) {
 	}
 }
 
+// TestUntrustedDirectories has audit files that are root's where somebody else could put another file of root's in their place.
+func TestUntrustedDirectories(t *testing.T) {
+	rig.RequireRoot(t)
+	for name, tt := range map[string]struct {
+		uid  int
+		mode os.FileMode
+		want string // the error, after the directory; empty if it is taken
+	}{
+		"another's":   {1, 0o755, " belongs to uid 1, neither to root nor to uid 0"},
+		"open to all": {0, 0o777, " can be written by others (mode 0777)"},
+		"a group's":   {0, 0o775, ""}, // as /var/log of some systems
+		"sticky":      {0, 0o777 | os.ModeSticky, ""},
+	} {
+		t.Run(strings.ReplaceAll(name, " ", "-"), func(t *testing.T) {
+			dir := rig.TempDir(t)
+			file, link := dir+"/audit", filepath.Join(rig.TempDir(t), "link")
+			if err := errors.Join(
+				os.WriteFile(file, nil, 0o600), os.Symlink(dir, link), os.Chown(dir, tt.uid, 0), os.Chmod(dir, tt.mode),
+			); err != nil {
+				t.Fatal(err)
+			}
+			for _, path := range []string{file, link + "/audit"} {
+				trail, err := audit.Open(path, slog.New(slog.DiscardHandler))
+				if err == nil {
+					trail.Close()
+				}
+				if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), dir+tt.want)) {
+					t.Errorf("%v, want %q", err, tt.want)
+				}
+			}
+		})
+	}
+}
+
 // TestReopenTornLine goes on in a file that has something in it already, and perhaps half a line: a new record begins a
 // line. The sandbox lets the file not be read, so that whole lines are followed by an empty one.
 func TestReopenTornLine(t *testing.T) {
 	for before, want := range map[string]string{"": "", "{}\n": "{}\n\n", `{"tim`: "{\"tim\n"} {
 		path := filepath.Join(t.TempDir(), "audit")
-		audit := openAudit(t, path)
+		trail := open(t, path)
 		if err := os.WriteFile(path+".new", []byte(before), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		if err := os.Rename(path+".new", path); err != nil {
 			t.Fatal(err)
 		}
-		if err := audit.Reopen(); err != nil {
+		if err := trail.Reopen(); err != nil {
 			t.Fatal(err)
 		}
-		if err := audit.Write(access.Record{Name: ":1.5"}); err != nil {
+		if err := trail.Write(audit.Record{Name: ":1.5"}); err != nil {
 			t.Fatal(err)
 		}
-		if err := audit.Close(); err != nil {
+		if err := trail.Close(); err != nil {
 			t.Fatal(err)
 		}
 		text, err := os.ReadFile(path)
@@ -295,11 +332,11 @@ func TestTornLine(t *testing.T) {
 		if err := os.WriteFile(path, []byte(tt.before), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		audit := openAudit(t, path)
-		if err := audit.Write(access.Record{Name: ":1.5"}); err != nil {
+		trail := open(t, path)
+		if err := trail.Write(audit.Record{Name: ":1.5"}); err != nil {
 			t.Fatal(err)
 		}
-		if err := audit.Close(); err != nil {
+		if err := trail.Close(); err != nil {
 			t.Fatal(err)
 		}
 		text, err := os.ReadFile(path)

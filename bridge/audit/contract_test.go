@@ -1,4 +1,4 @@
-package access_test
+package audit_test
 
 import (
 	"bytes"
@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"qmp-dbus-bridge/bridge/access"
+	"qmp-dbus-bridge/bridge/audit"
 )
 
 // contract is docs/audit.md: the tables' rows of members, and the examples.
@@ -76,7 +77,7 @@ func TestContract(t *testing.T) {
 	var want []string
 	types := map[string][]string{"string": {"string"}, "number": {"float64"}, "number or null": {"float64", "null"}}
 	known := record(t, "label", "stop")
-	for _, r := range []access.Record{known, {Name: ":1.6"}} {
+	for _, r := range []audit.Record{known, {Name: ":1.6"}} {
 		names, kinds := members(t, string(r.AppendJSON(nil)))
 		want = want[:0]
 		for _, m := range c.members {
@@ -115,7 +116,7 @@ func checkExample(t *testing.T, example string) {
 	if err := json.Unmarshal([]byte(example), &e); err != nil {
 		t.Fatal(err)
 	}
-	r := access.Record{Time: e.Time, Name: e.Caller, Result: e.Result, Duration: time.Duration(e.Duration) * time.Microsecond}
+	r := audit.Record{Time: e.Time, Name: e.Caller, Result: e.Result, Duration: time.Duration(e.Duration) * time.Microsecond}
 	if e.UID != nil {
 		caller, err := access.NewCaller(e.Caller, *e.UID, nil, *e.PID, e.Label)
 		if err != nil {
@@ -129,7 +130,7 @@ func checkExample(t *testing.T, example string) {
 	} else if e.Action == "introspect" {
 		action = access.Introspect()
 	}
-	r.Decision = newAuthorizer(t).Decide(r.Caller, action, nil)
+	r.Decision = decide(t, r.Caller, action)
 	if got := bytes.TrimSpace(r.AppendJSON(nil)); string(got) != example {
 		t.Errorf("the example\n%s\nwould be\n%s", example, got)
 	}

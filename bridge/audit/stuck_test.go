@@ -1,4 +1,4 @@
-package access_test
+package audit_test
 
 import (
 	"errors"
@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"qmp-dbus-bridge/bridge/access"
+	"qmp-dbus-bridge/bridge/audit"
 	"qmp-dbus-bridge/e2e/rig"
 )
 
@@ -77,18 +77,18 @@ func stick(t *testing.T, path string) (free func()) {
 // told as lost is written after all if the file comes to itself.
 func TestStuckFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "audit")
-	audit := openAudit(t, path)
+	trail := open(t, path)
 	free := stick(t, path)
 	const count = 3
 	for range count {
-		if err := audit.Write(access.Record{Name: ":1.5"}); err != nil {
+		if err := trail.Write(audit.Record{Name: ":1.5"}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	fds := len(rig.FDs(t, os.Getpid()))
 	var err error
 	rig.Eventually(t, "Reopen meets the write", func() bool {
-		err = audit.Reopen()
+		err = trail.Reopen()
 		return err != nil
 	})
 	if !strings.Contains(err.Error(), "a write to it hangs; going on in the file that is open") {
@@ -97,11 +97,11 @@ func TestStuckFile(t *testing.T) {
 	if after := len(rig.FDs(t, os.Getpid())); after != fds {
 		t.Errorf("%d descriptors after Reopen, want %d", after, fds)
 	}
-	if err := audit.Close(); err == nil || !strings.Contains(err.Error(), "3 records lost") {
+	if err := trail.Close(); err == nil || !strings.Contains(err.Error(), "3 records lost") {
 		t.Errorf("Close: %v, want one that says that 3 records are lost", err)
 	}
 	free()
-	if err := audit.Close(); err != nil {
+	if err := trail.Close(); err != nil {
 		t.Errorf("Close after all: %v", err)
 	}
 	text, err := os.ReadFile(path)

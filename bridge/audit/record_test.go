@@ -1,4 +1,4 @@
-package access_test
+package audit_test
 
 import (
 	"encoding/json"
@@ -8,25 +8,36 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"qmp-dbus-bridge/bridge/access"
+	"qmp-dbus-bridge/bridge/audit"
 )
 
-func record(t *testing.T, label, command string) access.Record {
-	t.Helper()
+func record(tb testing.TB, label, command string) audit.Record {
+	tb.Helper()
 	caller, err := access.NewCaller(":1.5", 0, nil, 42, label)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	return access.Record{
+	return audit.Record{
 		Time: time.Date(2024, 5, 6, 7, 8, 9, 12345678, time.FixedZone("", 3600)),
 		Name: ":1.5", Caller: caller, Result: "ok", Duration: 1234567 * time.Nanosecond,
-		Decision: newAuthorizer(t).Decide(caller, access.Command(command), nil),
+		Decision: decide(tb, caller, access.Command(command)),
 	}
 }
 
+// decide decides by the built-in policy, in which uid 0 is an administrator.
+func decide(tb testing.TB, caller *access.Caller, action access.Action) access.Decision {
+	tb.Helper()
+	rules, err := access.New(access.Config{VM: "vm"})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return rules.Decide(caller, action, nil)
+}
+
 func TestRecordJSON(t *testing.T) {
-	nobody := access.Record{Name: ":1.6", Result: "denied"}
+	nobody := audit.Record{Name: ":1.6", Result: "denied"}
 	for _, tt := range []struct {
-		record access.Record
+		record audit.Record
 		want   string
 	}{
 		{record(t, "svirt", "stop"), `{"time":"2024-05-06T06:08:09.012345Z","caller":":1.5","uid":0,"pid":42,` +
@@ -75,7 +86,7 @@ func TestJournalFields(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
-	if _, ok := (access.Record{}).JournalFields()["QMP_UID"]; ok {
+	if _, ok := (audit.Record{}).JournalFields()["QMP_UID"]; ok {
 		t.Error("a record without identity has a uid")
 	}
 }

@@ -1,10 +1,12 @@
-package access
+package audit
 
 import (
 	"fmt"
 	"strconv"
 	"time"
 	"unicode/utf8"
+
+	"qmp-dbus-bridge/bridge/access"
 )
 
 // maxResult bounds a record's result class, which may come from QEMU.
@@ -15,12 +17,12 @@ const timeFormat = "2006-01-02T15:04:05.000000Z"
 
 // Record is the audit of one decision. It has no place for arguments.
 type Record struct {
-	Time     time.Time     // when the call was decided; the zero time is replaced by that of Commit
-	Name     string        // unique name of whoever called
-	Caller   *Caller       // nil if it has no identity
-	Decision Decision      // what was decided
-	Result   string        // how it ended, in a word: "ok", "denied", "GenericError"; cut at 64 bytes
-	Duration time.Duration // from the call's arrival to its reply
+	Time     time.Time       // when the call was decided; the zero time is replaced by that of Commit
+	Name     string          // unique name of whoever called
+	Caller   *access.Caller  // nil if it has no identity
+	Decision access.Decision // what was decided
+	Result   string          // how it ended, in a word: "ok", "denied", "GenericError"; cut at 64 bytes
+	Duration time.Duration   // from the call's arrival to its reply
 }
 
 // AppendJSON appends the record as one line of JSON, with these members in this order, always:
@@ -85,7 +87,7 @@ func (r Record) fields() [10]field {
 	}
 }
 
-func verdict(d Decision) string {
+func verdict(d access.Decision) string {
 	if d.Allowed() {
 		return "allow"
 	}

@@ -1,4 +1,4 @@
-package access
+package audit
 
 import (
 	"bytes"
@@ -32,7 +32,7 @@ func openLines(path string) (*lines, error) {
 	if err != nil {
 		return nil, err
 	}
-	file, err := openAuditFile(path, unix.O_RDWR)
+	file, err := openFile(path, unix.O_RDWR)
 	if err != nil {
 		return nil, err
 	}
@@ -47,9 +47,9 @@ func newLines(path string, file *os.File) *lines {
 	return &lines{path: path, busy: make(chan struct{}, 1), file: file}
 }
 
-// openAuditFile takes directories that their group can write, since /var/log is one on some systems.
-func openAuditFile(path string, access int) (*os.File, error) {
-	return openTrusted(path, access|unix.O_APPEND|unix.O_CREAT, uint32(os.Geteuid()), trusted.Group)
+// openFile takes directories that their group can write, since /var/log is one on some systems.
+func openFile(path string, access int) (*os.File, error) {
+	return trusted.OpenFile(path, access|unix.O_APPEND|unix.O_CREAT, uint32(os.Geteuid()), trusted.Group)
 }
 
 // endLine has a line end before the first record where the file ends in the middle of one, as a full
@@ -91,7 +91,7 @@ func (l *lines) reopen() error {
 	if l.path == "" {
 		return nil
 	}
-	file, err := openAuditFile(l.path, unix.O_WRONLY) // the sandbox lets nothing be read there
+	file, err := openFile(l.path, unix.O_WRONLY) // the sandbox lets nothing be read there
 	if err != nil {
 		return fmt.Errorf("%w; %s", err, goingOn)
 	}
