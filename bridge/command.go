@@ -3,7 +3,7 @@ package bridge
 import (
 	"cmp"
 
-	"qmp-dbus-bridge/bridge/access"
+	"qmp-dbus-bridge/bridge/action"
 	"qmp-dbus-bridge/qmp"
 	"qmp-dbus-bridge/schema"
 	"qmp-dbus-bridge/schema/wire"
@@ -59,7 +59,7 @@ func planNamed(r *request) *schema.Command {
 func parseCall(r *request) error {
 	d := r.Decoder()
 	name := d.String()
-	r.action = access.Command(name)
+	r.action = action.Command(name)
 	var arguments []byte
 	var err error
 	if r.plan != nil {
@@ -75,7 +75,7 @@ func parseCall(r *request) error {
 func parseCallJSON(r *request) error {
 	d := r.Decoder()
 	name, text := d.String(), d.Bytes()
-	r.action = access.Command(name)
+	r.action = action.Command(name)
 	if err := d.Err(); err != nil {
 		return failuref(errInvalidArgs, "%v", err)
 	}

@@ -4,7 +4,7 @@ import (
 	"errors"
 	"net"
 
-	"qmp-dbus-bridge/bridge/access"
+	"qmp-dbus-bridge/bridge/action"
 	"qmp-dbus-bridge/bridge/endpoint"
 	"qmp-dbus-bridge/bridge/inventory"
 	"qmp-dbus-bridge/qmp"
@@ -30,7 +30,7 @@ func (b *Bridge) touch(queries inventory.Set) {
 // emitEvent sends an event as a signal: to everybody if it holds nothing sensitive,
 // otherwise to those who asked for it and may have it.
 func (b *Bridge) emitEvent(ev qmp.Event) {
-	if access.EventClass(ev.Name) == access.ClassRead {
+	if action.EventClass(ev.Name) == action.ClassRead {
 		b.signalEvent("", ev)
 		return
 	}

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"qmp-dbus-bridge/bridge/access"
+	"qmp-dbus-bridge/bridge/action"
 	"qmp-dbus-bridge/bridge/audit"
 	"qmp-dbus-bridge/qmp"
 	"qmp-dbus-bridge/schema"
@@ -27,7 +28,7 @@ func Decide(policy *access.Authorizer, caller *access.Caller, name, arguments st
 		return nil, err
 	}
 	command := qmp.Command{Name: name, Arguments: text}
-	decision := policy.Decide(caller, access.Command(name), text)
+	decision := policy.Decide(caller, action.Command(name), text)
 	if !decision.Allowed() {
 		return []access.Decision{decision}, nil
 	}
@@ -40,7 +41,7 @@ func Decide(policy *access.Authorizer, caller *access.Caller, name, arguments st
 func (b *Bridge) reviewSubscriptions(names ...string) {
 	for _, one := range b.subscriptions.all(names...) {
 		b.callers.Update(one.caller)
-		decision := b.policy.Load().Decide(one.caller, access.Event(one.event), nil)
+		decision := b.policy.Load().Decide(one.caller, action.Event(one.event), nil)
 		if decision.Allowed() || !b.subscriptions.end(one) {
 			continue
 		}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"qmp-dbus-bridge/bridge/access"
+	"qmp-dbus-bridge/bridge/action"
 	"qmp-dbus-bridge/bridge/audit"
 	"qmp-dbus-bridge/bridge/endpoint"
 	"qmp-dbus-bridge/bridge/inventory"
@@ -27,7 +28,7 @@ type request struct {
 	policy *access.Authorizer // the same from the beginning to the end
 	began  time.Time
 
-	action    access.Action     // what run will do, once parse knows
+	action    action.Action     // what run will do, once parse knows
 	malformed error             // what parse found wrong with the arguments
 	decision  access.Decision   // the zero value is a refusal
 	decided   qmp.Command       // that decision is about, if it is about one
@@ -53,7 +54,7 @@ func (b *Bridge) Handle(call *endpoint.Call) endpoint.Verdict {
 	}
 	if err != nil {
 		b.giveBack(call.Sender, nil)
-		r.decision = r.policy.Decide(nil, access.Introspect(), nil)
+		r.decision = r.policy.Decide(nil, action.Introspect(), nil)
 		r.refuse(failuref(errAccessDenied, "it is not known who you are, so you may do nothing here: %v", err))
 		return endpoint.Accepted
 	}
@@ -107,7 +108,7 @@ func (r *request) lane() *slots {
 // explain answers a call of what is not there with the reason. What there is may be told
 // only to those who may ask for it.
 func (r *request) explain(err error) {
-	r.action = access.Introspect()
+	r.action = action.Introspect()
 	if r.decide() {
 		r.fail(err)
 	}
@@ -285,6 +286,6 @@ func (r *request) forward(done func(qmp.Reply)) {
 // isDecided tells whether the command is allowed, and the one that was decided.
 func (r *request) isDecided() bool {
 	_, denied := r.denied()
-	return !denied && r.malformed == nil && r.decision.Action() == access.Command(r.command.Name).String() &&
+	return !denied && r.malformed == nil && r.decision.Action() == action.Command(r.command.Name).String() &&
 		r.decided.Name == r.command.Name && bytes.Equal(r.decided.Arguments, r.command.Arguments)
 }

@@ -4,7 +4,7 @@ import (
 	"os"
 	"strings"
 
-	"qmp-dbus-bridge/bridge/access"
+	"qmp-dbus-bridge/bridge/action"
 	"qmp-dbus-bridge/schema"
 	"qmp-dbus-bridge/schema/wire"
 )
@@ -36,7 +36,7 @@ func propertiesInterface() *iface {
 				In:   []schema.Arg{{Name: "interface_name", Type: "s"}, {Name: "property_name", Type: "s"}},
 				Out:  []schema.Arg{{Name: "value", Type: "v"}},
 			},
-			action: access.ReadProperties(), parse: parseProperty, run: getProperty,
+			action: action.ReadProperties(), parse: parseProperty, run: getProperty,
 		},
 		{
 			Method: schema.Method{
@@ -44,7 +44,7 @@ func propertiesInterface() *iface {
 				In:   []schema.Arg{{Name: "interface_name", Type: "s"}},
 				Out:  []schema.Arg{{Name: "properties", Type: "a{sv}"}},
 			},
-			action: access.ReadProperties(), parse: parsePropertiesOf, run: getAllProperties,
+			action: action.ReadProperties(), parse: parsePropertiesOf, run: getAllProperties,
 		},
 		{
 			Method: schema.Method{Name: "Set", In: []schema.Arg{
@@ -52,7 +52,7 @@ func propertiesInterface() *iface {
 				{Name: "property_name", Type: "s"},
 				{Name: "value", Type: "v"},
 			}},
-			action: access.ReadProperties(), parse: parseProperty, run: setProperty,
+			action: action.ReadProperties(), parse: parseProperty, run: setProperty,
 		},
 	})
 }
@@ -132,7 +132,7 @@ func setProperty(r *request) {
 func introspectableInterface() *iface {
 	return newInterface(schema.Interface{Name: interfaceIntrospectable}, []method{{
 		Method: schema.Method{Name: "Introspect", Out: []schema.Arg{{Name: "xml_data", Type: "s"}}},
-		action: access.Introspect(),
+		action: action.Introspect(),
 		run: func(r *request) {
 			r.reply("s", func(e *wire.Encoder) error {
 				e.StringBytes(schema.AppendXML(nil, r.object.node()))
@@ -144,10 +144,10 @@ func introspectableInterface() *iface {
 
 func peerInterface() *iface {
 	return newInterface(schema.Interface{Name: interfacePeer}, []method{
-		{Method: schema.Method{Name: "Ping"}, action: access.Introspect(), run: (*request).replyEmpty},
+		{Method: schema.Method{Name: "Ping"}, action: action.Introspect(), run: (*request).replyEmpty},
 		{
 			Method: schema.Method{Name: "GetMachineId", Out: []schema.Arg{{Name: "machine_uuid", Type: "s"}}},
-			action: access.Introspect(), run: getMachineID,
+			action: action.Introspect(), run: getMachineID,
 		},
 	})
 }
@@ -180,7 +180,7 @@ func objectManagerInterface() *iface {
 			Name: "GetManagedObjects",
 			Out:  []schema.Arg{{Name: "objects", Type: "a{oa{sa{sv}}}"}},
 		},
-		action: access.ReadProperties(), run: getManagedObjects,
+		action: action.ReadProperties(), run: getManagedObjects,
 	}})
 }
 

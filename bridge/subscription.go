@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"qmp-dbus-bridge/bridge/access"
+	"qmp-dbus-bridge/bridge/action"
 	"qmp-dbus-bridge/schema/wire"
 )
 
@@ -199,7 +200,7 @@ func subscribe(r *request) {
 func (r *request) decideEvents(events []string) ([]access.Decision, error) {
 	var decisions []access.Decision
 	for _, event := range events {
-		decision := r.policy.Decide(r.caller, access.Event(event), nil)
+		decision := r.policy.Decide(r.caller, action.Event(event), nil)
 		decisions = append(decisions, decision)
 		if !decision.Allowed() {
 			return decisions, failuref(errAccessDenied, "uid %d may not receive the event %s: %s", r.caller.UID, dbusText(event), decision.Reason())

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"qmp-dbus-bridge/bridge/access"
+	"qmp-dbus-bridge/bridge/action"
 	"qmp-dbus-bridge/bridge/inventory"
 	"qmp-dbus-bridge/schema"
 )
@@ -38,7 +38,7 @@ type method struct {
 	anyForm bool   // parse looks at the signature
 
 	// action is what is decided before run, unless parse sets another.
-	action access.Action
+	action action.Action
 	// plan finds the command that a call of the method is, if QEMU has it; may be nil.
 	plan func(*request) *schema.Command
 	// parse reads the arguments, once they have the right signature; may be nil.

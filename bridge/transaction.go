@@ -5,6 +5,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"qmp-dbus-bridge/bridge/access"
+	"qmp-dbus-bridge/bridge/action"
 	"qmp-dbus-bridge/qmp"
 )
 
@@ -55,8 +56,8 @@ func actionsOf(command qmp.Command) ([]transactionAction, error) {
 // decideActions decides each action of a command as the command that it is, up to the first that is denied.
 func decideActions(policy *access.Authorizer, caller *access.Caller, command qmp.Command) (wrapped []access.Decision, err error) {
 	actions, err := actionsOf(command)
-	for _, action := range actions {
-		decision := policy.Decide(caller, access.Command(*action.Type), action.Data)
+	for _, one := range actions {
+		decision := policy.Decide(caller, action.Command(*one.Type), one.Data)
 		wrapped = append(wrapped, decision)
 		if !decision.Allowed() {
 			break

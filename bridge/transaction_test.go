@@ -29,7 +29,7 @@ func serveBackups(t *testing.T) (*world, *machine) {
 }
 
 // transact sends a transaction by each of the three ways.
-func (c *caller) transact(actions ...action) map[string]error {
+func (c *caller) transact(actions ...transactionAction) map[string]error {
 	var typed []dict
 	for _, a := range actions {
 		typed = append(typed, variants("type", a.Type, "data", toVariants(a.Data)))
@@ -44,7 +44,7 @@ func (c *caller) transact(actions ...action) map[string]error {
 	return map[string]error{"Call": byCall, "CallJson": byJSON, "Transaction": byMethod}
 }
 
-type action struct {
+type transactionAction struct {
 	Type string            `json:"type"`
 	Data map[string]string `json:"data"`
 }
@@ -58,17 +58,17 @@ func toVariants(m map[string]string) dict {
 }
 
 var (
-	bitmap   = action{"block-dirty-bitmap-add", map[string]string{"node": "disk0", "name": "b"}}
-	backup   = action{"blockdev-backup", map[string]string{"device": "disk0", "target": "t", "sync": "full"}}
-	foreign  = action{"block-dirty-bitmap-add", map[string]string{"node": "disk1", "name": "b"}}
-	snapshot = action{"blockdev-snapshot-sync", map[string]string{"device": "disk0", "snapshot-file": "/etc/x"}}
+	bitmap   = transactionAction{"block-dirty-bitmap-add", map[string]string{"node": "disk0", "name": "b"}}
+	backup   = transactionAction{"blockdev-backup", map[string]string{"device": "disk0", "target": "t", "sync": "full"}}
+	foreign  = transactionAction{"block-dirty-bitmap-add", map[string]string{"node": "disk1", "name": "b"}}
+	snapshot = transactionAction{"blockdev-snapshot-sync", map[string]string{"device": "disk0", "snapshot-file": "/etc/x"}}
 )
 
 // TestTransactionDenies has one action of a transaction denied: nothing of it reaches QEMU.
 func TestTransactionDenies(t *testing.T) {
 	w, m := serveBackups(t)
 	c := w.as(helper)
-	for name, actions := range map[string][]action{
+	for name, actions := range map[string][]transactionAction{
 		"another command":       {bitmap, snapshot},
 		"another command first": {snapshot, bitmap},
 		"another node":          {bitmap, backup, foreign},
@@ -173,7 +173,7 @@ func TestMaxActions(t *testing.T) {
 	const maxActions = 128
 	w, m := serveBackups(t)
 	for over, want := range []string{"", dbusError + "LimitsExceeded"} {
-		for way, err := range w.as(admin).transact(slices.Repeat([]action{bitmap}, maxActions+over)...) {
+		for way, err := range w.as(admin).transact(slices.Repeat([]transactionAction{bitmap}, maxActions+over)...) {
 			if errorName(err) != want {
 				t.Errorf("%d over the limit: %s = %v, want %q", over, way, err, want)
 			}

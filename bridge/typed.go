@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"errors"
 
-	"qmp-dbus-bridge/bridge/access"
+	"qmp-dbus-bridge/bridge/action"
 	"qmp-dbus-bridge/qmp"
 	"qmp-dbus-bridge/schema"
 	"qmp-dbus-bridge/schema/wire"
@@ -32,7 +32,7 @@ func typedMethod(command *schema.Command, description schema.Method) *method {
 	return &method{
 		Method:   description,
 		anyForm:  true,
-		action:   access.Command(command.Name()),
+		action:   action.Command(command.Name()),
 		forwards: true,
 		plan:     func(*request) *schema.Command { return command },
 		parse: func(r *request) error {

@@ -3,7 +3,7 @@ package bridge
 import (
 	"regexp"
 
-	"qmp-dbus-bridge/bridge/access"
+	"qmp-dbus-bridge/bridge/action"
 	"qmp-dbus-bridge/bridge/inventory"
 	"qmp-dbus-bridge/qmp"
 	"qmp-dbus-bridge/schema"
@@ -28,19 +28,19 @@ func vmInterface() *iface {
 				In:   []schema.Arg{{Name: "command", Type: "s"}},
 				Out:  []schema.Arg{{Name: "allowed", Type: "b"}},
 			},
-			action: access.Introspect(), parse: parseCanExecute, run: canExecute,
+			action: action.Introspect(), parse: parseCanExecute, run: canExecute,
 		},
 		{
 			Method: schema.Method{Name: "ListCommands", Out: []schema.Arg{{Name: "commands", Type: "as"}}},
-			action: access.Introspect(), run: listCommands,
+			action: action.Introspect(), run: listCommands,
 		},
 		{
 			Method: schema.Method{Name: "Subscribe", In: []schema.Arg{{Name: "events", Type: "as"}}},
-			action: access.Subscribe(), parse: parseEvents, run: subscribe,
+			action: action.Subscribe(), parse: parseEvents, run: subscribe,
 		},
 		{
 			Method: schema.Method{Name: "Unsubscribe", In: []schema.Arg{{Name: "events", Type: "as"}}},
-			action: access.Subscribe(), parse: parseEvents, run: unsubscribe,
+			action: action.Subscribe(), parse: parseEvents, run: unsubscribe,
 		},
 	})
 	for _, p := range ownProperties {
@@ -73,7 +73,7 @@ var ownProperties = []ownProperty{
 func commandMethod(name, command string, reply func(*request)) method {
 	return method{
 		Method:   schema.Method{Name: name, Annotations: []schema.Annotation{{Name: schema.AnnotationCommand, Value: command}}},
-		action:   access.Command(command),
+		action:   action.Command(command),
 		forwards: true,
 		parse:    func(r *request) error { return r.setCommand(command, nil) },
 		run:      func(r *request) { r.forward(func(qmp.Reply) { reply(r) }) },
@@ -116,7 +116,7 @@ func parseCanExecute(r *request) error {
 
 func canExecute(r *request) {
 	name, _ := r.subject.(string)
-	allowed := r.policy.MayAllow(r.caller, access.Command(name))
+	allowed := r.policy.MayAllow(r.caller, action.Command(name))
 	r.reply("b", func(e *wire.Encoder) error {
 		e.Bool(allowed)
 		return nil
@@ -127,7 +127,7 @@ func listCommands(r *request) {
 	r.reply("as", func(e *wire.Encoder) error {
 		e.OpenArray("s")
 		for _, name := range r.bridge.commands().Commands() {
-			if r.policy.MayAllow(r.caller, access.Command(name)) {
+			if r.policy.MayAllow(r.caller, action.Command(name)) {
 				e.String(name)
 			}
 		}

@@ -10,7 +10,7 @@ import (
 
 	"github.com/godbus/dbus/v5"
 
-	"qmp-dbus-bridge/bridge/access"
+	"qmp-dbus-bridge/bridge/action"
 	"qmp-dbus-bridge/e2e/rig"
 )
 
@@ -157,7 +157,7 @@ func TestWalkSignals(t *testing.T) {
 			var public []string
 			for _, event := range events {
 				m.client().Event(event, "")
-				if access.EventClass(event) == access.ClassRead {
+				if action.EventClass(event) == action.ClassRead {
 					public = append(public, event)
 				}
 			}

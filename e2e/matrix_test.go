@@ -96,7 +96,7 @@ type commandOf struct{ class, member string } // no member where it is not typed
 // classes are the commands of the running QEMU with their classes by the table in the sources.
 func (s *siege) classes() map[string]commandOf {
 	s.t.Helper()
-	text, err := os.ReadFile("../bridge/access/risk.tsv")
+	text, err := os.ReadFile("../bridge/action/risk.tsv")
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -1,8 +1,12 @@
 package access
 
-import "github.com/cedar-policy/cedar-go"
+import (
+	"github.com/cedar-policy/cedar-go"
 
-var adminRole = cedar.NewEntityUID("Role", cedar.String(RoleAdmin))
+	"qmp-dbus-bridge/bridge/policytext"
+)
+
+var adminRole = cedar.NewEntityUID("Role", cedar.String(policytext.RoleAdmin))
 
 // Administers reports whether the caller has the role admin. It is for keeping room for administrators,
 // not for deciding what a caller may do, which is Decide's.

@@ -6,13 +6,14 @@ import (
 	"testing"
 
 	"qmp-dbus-bridge/bridge/access"
+	"qmp-dbus-bridge/bridge/action"
 )
 
 // decideOn decides blockdev-add for a caller of whom one policy says that it may if the condition holds.
 func decideOn(tb testing.TB, condition, arguments string) access.Decision {
 	tb.Helper()
 	rules := newAuthorizer(tb, policyFile(tb, `@id("if") permit (principal in User::"1000", action == Action::"blockdev-add", resource) when { `+condition+" };"))
-	return rules.Decide(newCaller(tb, 1000), access.Command("blockdev-add"), []byte(arguments))
+	return rules.Decide(newCaller(tb, 1000), action.Command("blockdev-add"), []byte(arguments))
 }
 
 func TestArgumentsDeny(t *testing.T) {
@@ -134,7 +135,7 @@ func TestUnheldArgumentsElsewhere(t *testing.T) {
 
 // A policy that can't be evaluated denies what another permits, and a forbid is named before it.
 func TestUnheldArgumentsWithOtherPolicies(t *testing.T) {
-	admin, add := newCaller(t, 0), access.Command("blockdev-add")
+	admin, add := newCaller(t, 0), action.Command("blockdev-add")
 	for text, want := range map[string]string{
 		`@id("if") forbid (principal, action == Action::"blockdev-add", resource) when { context.arguments has x };`:                                                                    "error:if",
 		`@id("if") forbid (principal, action, resource) when { context.arguments has x }; @id("no") forbid (principal, action, resource) when { context.argumentNames.contains("x") };`: "no",

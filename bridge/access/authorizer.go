@@ -7,6 +7,8 @@ import (
 	"sync"
 
 	"github.com/cedar-policy/cedar-go"
+
+	"qmp-dbus-bridge/bridge/action"
 )
 
 // Config is what an Authorizer decides by.
@@ -34,13 +36,13 @@ type Authorizer struct {
 	grants    []Grant
 	qemu      *uint32 // its callers are denied everything; nil for nobody
 	policies  policies
-	busNames  bool                         // a policy looks at them
-	classes   map[Class]cedar.EntityUIDSet // the parents of the actions of a class
+	busNames  bool                                // a policy looks at them
+	classes   map[action.Class]cedar.EntityUIDSet // the parents of the actions of a class
 	hash      string
 	rulings   sync.Map // by their Decision; see shared
 }
 
-// New reads and checks the policy files and returns an Authorizer. What is wrong with them is Problems, all of it.
+// New reads and checks the policy files and returns an Authorizer. What is wrong with them is policytext.Problems, all of it.
 func New(config Config) (*Authorizer, error) {
 	for _, grant := range config.Grants {
 		if err := grant.check(); err != nil {
@@ -65,11 +67,11 @@ func New(config Config) (*Authorizer, error) {
 		qemu:      config.qemu(),
 		policies:  policies,
 		busNames:  slices.ContainsFunc(policies, func(one *policy) bool { return one.reads.busNames }),
-		classes:   make(map[Class]cedar.EntityUIDSet),
+		classes:   make(map[action.Class]cedar.EntityUIDSet),
 		hash:      digest.sum(),
 	}
-	for _, class := range classes {
-		a.classes[class] = cedar.NewEntityUIDSet(cedar.NewEntityUID("Action", classPrefix+cedar.String(class)))
+	for _, class := range action.Classes() {
+		a.classes[class] = cedar.NewEntityUIDSet(cedar.NewEntityUID("Action", cedar.String(class.ID())))
 	}
 	return a, nil
 }
@@ -81,7 +83,7 @@ func (a *Authorizer) Hash() string { return a.hash }
 // Where is the place of the policy with that id, FILE:LINE:COLUMN; empty if there is none.
 func (a *Authorizer) Where(id string) string {
 	if one, ok := a.policies.find(id); ok {
-		return one.where()
+		return one.Where()
 	}
 	return ""
 }
@@ -97,7 +99,7 @@ func (a *Authorizer) Policies() int { return len(a.policies) }
 // are more than 32 levels deep, have more than 1024 values or 64 KiB of names, or are no JSON object. A policy that looks
 // at a value that Cedar can't hold (null, a fraction, an integer beyond 64 bits with a sign) can't be evaluated,
 // and neither can it by asking whether that is there.
-func (a *Authorizer) Decide(caller *Caller, action Action, arguments []byte) Decision {
+func (a *Authorizer) Decide(caller *Caller, action action.Action, arguments []byte) Decision {
 	if refused, ok := a.refuse(caller, action); ok {
 		return refused
 	}
@@ -106,7 +108,7 @@ func (a *Authorizer) Decide(caller *Caller, action Action, arguments []byte) Dec
 
 // MayAllow is false when Decide denies the action whatever the arguments are, as far as can be told from the policies
 // that do not look at them, and true otherwise.
-func (a *Authorizer) MayAllow(caller *Caller, action Action) bool {
+func (a *Authorizer) MayAllow(caller *Caller, action action.Action) bool {
 	if _, ok := a.refuse(caller, action); ok {
 		return false
 	}
@@ -115,13 +117,13 @@ func (a *Authorizer) MayAllow(caller *Caller, action Action) bool {
 }
 
 // refuse denies what no policy is asked about.
-func (a *Authorizer) refuse(caller *Caller, action Action) (Decision, bool) {
+func (a *Authorizer) refuse(caller *Caller, action action.Action) (Decision, bool) {
 	switch {
 	case caller == nil || !caller.identified || !grantable(caller.UID):
 		return deny(action, noCaller), true
 	case a.qemu != nil && caller.UID == *a.qemu:
 		return deny(action, qemuItself), true
-	case !action.valid:
+	case !action.Valid():
 		return deny(action, invalidAction), true
 	}
 	return Decision{}, false
@@ -129,13 +131,13 @@ func (a *Authorizer) refuse(caller *Caller, action Action) (Decision, bool) {
 
 // newDecision turns Cedar's verdict on policies into ours, which differs where a policy could not be evaluated: Cedar
 // passes over such a policy, and if that is a forbid, allows what it should have stopped.
-func newDecision(action Action, on policies, verdict cedar.Decision, why cedar.Diagnostic) Decision {
+func newDecision(action action.Action, on policies, verdict cedar.Decision, why cedar.Diagnostic) Decision {
 	forbidden := verdict == cedar.Deny && len(why.Reasons) > 0
 	if len(why.Errors) > 0 && !forbidden {
 		first := why.Errors[0]
 		err := errors.New(first.Message)
 		if one, ok := on.find(string(first.PolicyID)); ok {
-			err = fmt.Errorf("%s: %s", one.where(), first.Message)
+			err = fmt.Errorf("%s: %s", one.Where(), first.Message)
 		}
 		return failed(action, errorPrefix+string(first.PolicyID), err)
 	}
@@ -145,7 +147,7 @@ func newDecision(action Action, on policies, verdict cedar.Decision, why cedar.D
 	return Decision{
 		allowed:   verdict == cedar.Allow,
 		forbidden: forbidden,
-		action:    action.name,
+		action:    action.String(),
 		policy:    string(why.Reasons[0].PolicyID),
 	}
 }

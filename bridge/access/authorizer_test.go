@@ -1,11 +1,14 @@
 package access_test
 
 import (
+	"os"
 	"slices"
 	"strings"
 	"testing"
 
 	"qmp-dbus-bridge/bridge/access"
+	"qmp-dbus-bridge/bridge/action"
+	"qmp-dbus-bridge/bridge/policytext"
 )
 
 const bridgeUID = 500
@@ -19,12 +22,31 @@ func newCaller(tb testing.TB, uid uint32, gids ...uint32) *access.Caller {
 	return caller
 }
 
+// table reads the first two columns of one of action's tables.
+func table(tb testing.TB, file string) map[string]action.Class {
+	tb.Helper()
+	text, err := os.ReadFile("../action/" + file)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	rows := make(map[string]action.Class)
+	for line := range strings.Lines(string(text)) {
+		if columns := strings.Split(line, "\t"); line[0] != '#' {
+			rows[columns[0]] = action.Class(columns[1])
+		}
+	}
+	if len(rows) < 50 {
+		tb.Fatalf("%s has %d rows", file, len(rows))
+	}
+	return rows
+}
+
 // newAuthorizer grants each role to a uid (1001 to 1004) and to a gid (2001 to 2004).
 func newAuthorizer(tb testing.TB, files ...string) *access.Authorizer {
 	tb.Helper()
 	config := access.Config{VM: "vm", BridgeUID: bridgeUID, Files: files}
-	for i, role := range []access.Role{
-		access.RoleViewer, access.RoleOperator, access.RoleHelper, access.RoleAdmin,
+	for i, role := range []policytext.Role{
+		policytext.RoleViewer, policytext.RoleOperator, policytext.RoleHelper, policytext.RoleAdmin,
 	} {
 		config.Grants = append(config.Grants,
 			access.Grant{Role: role, ID: 1001 + uint32(i)},
@@ -38,12 +60,12 @@ func newAuthorizer(tb testing.TB, files ...string) *access.Authorizer {
 }
 
 var (
-	viewerClasses   = []access.Class{access.ClassRead}
-	operatorClasses = []access.Class{access.ClassRead, access.ClassLifecycle, access.ClassInput}
-	adminClasses    = []access.Class{
-		access.ClassRead, access.ClassSensitiveRead, access.ClassLifecycle, access.ClassInput,
-		access.ClassDevice, access.ClassStorage, access.ClassNetwork, access.ClassMigration,
-		access.ClassDebug, access.ClassHost,
+	viewerClasses   = []action.Class{action.ClassRead}
+	operatorClasses = []action.Class{action.ClassRead, action.ClassLifecycle, action.ClassInput}
+	adminClasses    = []action.Class{
+		action.ClassRead, action.ClassSensitiveRead, action.ClassLifecycle, action.ClassInput,
+		action.ClassDevice, action.ClassStorage, action.ClassNetwork, action.ClassMigration,
+		action.ClassDebug, action.ClassHost,
 	}
 )
 
@@ -52,7 +74,7 @@ type subject struct {
 	name    string
 	uid     uint32
 	gids    []uint32
-	classes []access.Class
+	classes []action.Class
 }
 
 func subjects() []subject {
@@ -75,9 +97,9 @@ func subjects() []subject {
 }
 
 // mayCommand is the built-in policy in other words.
-func (s subject) mayCommand(name string, class access.Class) bool {
+func (s subject) mayCommand(name string, class action.Class) bool {
 	if name == "quit" {
-		return slices.Contains(s.classes, access.ClassHost)
+		return slices.Contains(s.classes, action.ClassHost)
 	}
 	return slices.Contains(s.classes, class)
 }
@@ -85,11 +107,11 @@ func (s subject) mayCommand(name string, class access.Class) bool {
 func TestMatrix(t *testing.T) {
 	rules := newAuthorizer(t)
 	commands, events := table(t, "risk.tsv"), table(t, "events.tsv")
-	commands["not-in-the-table"] = access.ClassHost
-	events["NOT_IN_THE_TABLE"] = access.ClassSensitiveRead
+	commands["not-in-the-table"] = action.ClassHost
+	events["NOT_IN_THE_TABLE"] = action.ClassSensitiveRead
 	for _, s := range subjects() {
 		caller := newCaller(t, s.uid, s.gids...)
-		check := func(action access.Action, want bool) {
+		check := func(action action.Action, want bool) {
 			t.Helper()
 			got := rules.Decide(caller, action, nil)
 			if got.Allowed() != want {
@@ -100,15 +122,15 @@ func TestMatrix(t *testing.T) {
 			}
 		}
 		for name, class := range commands {
-			check(access.Command(name), s.mayCommand(name, class))
+			check(action.Command(name), s.mayCommand(name, class))
 		}
 		for name, class := range events {
-			check(access.Event(name), slices.Contains(s.classes, class))
+			check(action.Event(name), slices.Contains(s.classes, class))
 		}
-		for _, action := range []access.Action{
-			access.ReadProperties(), access.Introspect(), access.Subscribe(),
+		for _, other := range []action.Action{
+			action.ReadProperties(), action.Introspect(), action.Subscribe(),
 		} {
-			check(action, slices.Contains(s.classes, access.ClassRead))
+			check(other, slices.Contains(s.classes, action.ClassRead))
 		}
 	}
 }
@@ -124,7 +146,7 @@ func TestNobodyIsDenied(t *testing.T) {
 		"literal overflow":  {Name: ":1.5", UID: 4294967295},
 		"literal no caller": {UID: 1004},
 	} {
-		if got := rules.Decide(caller, access.Command("query-status"), nil); got.Allowed() || got.Policy() != "no-identity" {
+		if got := rules.Decide(caller, action.Command("query-status"), nil); got.Allowed() || got.Policy() != "no-identity" {
 			t.Errorf("%s: allowed %v by %s, want a denial by no-identity", name, got.Allowed(), got.Policy())
 		}
 	}
@@ -135,7 +157,7 @@ func TestZeroValuesDeny(t *testing.T) {
 	if decision.Allowed() || decision.Policy() != "default-deny" {
 		t.Errorf("zero Decision: allowed %v by %s", decision.Allowed(), decision.Policy())
 	}
-	if got := newAuthorizer(t).Decide(newCaller(t, 0), access.Action{}, nil); got.Allowed() {
+	if got := newAuthorizer(t).Decide(newCaller(t, 0), action.Action{}, nil); got.Allowed() {
 		t.Errorf("zero Action is allowed by %s", got.Policy())
 	}
 }
@@ -149,11 +171,11 @@ func TestForgedActions(t *testing.T) {
 	stranger, viewer, root := newCaller(t, 1000), newCaller(t, 1001), newCaller(t, 0)
 	for _, name := range []string{"read-properties", "introspect", "subscribe"} {
 		for _, caller := range []*access.Caller{stranger, viewer} {
-			if got := rules.Decide(caller, access.Command(name), nil); got.Allowed() {
+			if got := rules.Decide(caller, action.Command(name), nil); got.Allowed() {
 				t.Errorf("uid %d: command %q is allowed by %s", caller.UID, name, got.Policy())
 			}
 		}
-		if got := rules.Decide(root, access.Command(name), nil); !got.Allowed() || got.Policy() != "admin" {
+		if got := rules.Decide(root, action.Command(name), nil); !got.Allowed() || got.Policy() != "admin" {
 			t.Errorf("root: command %q: %v by %s, want allowed by admin", name, got.Allowed(), got.Policy())
 		}
 	}
@@ -161,20 +183,20 @@ func TestForgedActions(t *testing.T) {
 		"event:STOP", "class:read", "command:stop", "command:read-properties", ":", strings.Repeat("x", 256),
 	} {
 		for _, caller := range []*access.Caller{stranger, viewer, root} {
-			got := rules.Decide(caller, access.Command(name), nil)
+			got := rules.Decide(caller, action.Command(name), nil)
 			if got.Allowed() || got.Policy() != "invalid-action" {
 				t.Errorf("uid %d: command %q: %v by %s, want a denial by invalid-action",
 					caller.UID, name, got.Allowed(), got.Policy())
 			}
 		}
 	}
-	if got := rules.Decide(root, access.Command(strings.Repeat("x", 255)), nil); !got.Allowed() {
+	if got := rules.Decide(root, action.Command(strings.Repeat("x", 255)), nil); !got.Allowed() {
 		t.Errorf("root: command of 255 bytes is denied by %s", got.Policy())
 	}
-	if got := rules.Decide(root, access.Event(strings.Repeat("x", 255)), nil); !got.Allowed() {
+	if got := rules.Decide(root, action.Event(strings.Repeat("x", 255)), nil); !got.Allowed() {
 		t.Errorf("root: event of 255 bytes is denied by %s", got.Policy())
 	}
-	if got := rules.Decide(root, access.Event(strings.Repeat("x", 256)), nil); got.Allowed() {
+	if got := rules.Decide(root, action.Event(strings.Repeat("x", 256)), nil); got.Allowed() {
 		t.Errorf("root: event of 256 bytes is allowed by %s", got.Policy())
 	}
 }
@@ -183,18 +205,18 @@ func TestDecidingPolicy(t *testing.T) {
 	rules := newAuthorizer(t)
 	for _, tt := range []struct {
 		uid    uint32
-		action access.Action
+		action action.Action
 		want   string
 	}{
-		{1000, access.Command("query-status"), "default-deny"},
-		{1001, access.Command("stop"), "default-deny"},
-		{1002, access.Command("quit"), "quit-stays-with-admin"},
-		{0, access.Command("qmp_capabilities"), "no-qmp-capabilities"},
-		{1001, access.Command("query-status"), "viewer"},
-		{1002, access.Command("stop"), "operator"},
-		{1003, access.ReadProperties(), "helper"},
-		{1004, access.Command("migrate"), "admin"},
-		{0, access.Command("quit"), "admin-quit"},
+		{1000, action.Command("query-status"), "default-deny"},
+		{1001, action.Command("stop"), "default-deny"},
+		{1002, action.Command("quit"), "quit-stays-with-admin"},
+		{0, action.Command("qmp_capabilities"), "no-qmp-capabilities"},
+		{1001, action.Command("query-status"), "viewer"},
+		{1002, action.Command("stop"), "operator"},
+		{1003, action.ReadProperties(), "helper"},
+		{1004, action.Command("migrate"), "admin"},
+		{0, action.Command("quit"), "admin-quit"},
 	} {
 		if got := rules.Decide(newCaller(t, tt.uid), tt.action, nil).Policy(); got != tt.want {
 			t.Errorf("uid %d, %v: decided by %s, want %s", tt.uid, tt.action, got, tt.want)
@@ -205,21 +227,21 @@ func TestDecidingPolicy(t *testing.T) {
 // A Caller keeps what an Authorizer made of it; another Authorizer must not take that over.
 func TestCallerMeetsAnotherAuthorizer(t *testing.T) {
 	caller := newCaller(t, 1004)
-	if !newAuthorizer(t).Decide(caller, access.Command("stop"), nil).Allowed() {
+	if !newAuthorizer(t).Decide(caller, action.Command("stop"), nil).Allowed() {
 		t.Fatal("admin may not stop")
 	}
 	bare, err := access.New(access.Config{VM: "vm", BridgeUID: bridgeUID})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := bare.Decide(caller, access.Command("stop"), nil); got.Allowed() {
+	if got := bare.Decide(caller, action.Command("stop"), nil); got.Allowed() {
 		t.Errorf("without the grant: allowed by %s", got.Policy())
 	}
 }
 
 func TestNewRefusesGrants(t *testing.T) {
 	for _, grant := range []access.Grant{
-		{}, {Role: "root", ID: 1}, {Role: access.RoleAdmin, ID: 65534}, {Role: access.RoleAdmin, Group: true, ID: 4294967295},
+		{}, {Role: "root", ID: 1}, {Role: policytext.RoleAdmin, ID: 65534}, {Role: policytext.RoleAdmin, Group: true, ID: 4294967295},
 	} {
 		if _, err := access.New(access.Config{Grants: []access.Grant{grant}}); err == nil {
 			t.Errorf("grant %v is accepted", grant)

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"qmp-dbus-bridge/bridge/access"
+	"qmp-dbus-bridge/bridge/action"
 )
 
 // BenchmarkDecide is to stay below 5 us a decision; but for the last, the worst that 100 policies can be: all of
@@ -36,7 +36,7 @@ func BenchmarkDecide(b *testing.B) {
 			caller := newCaller(b, 1001, groups...)
 			b.ReportAllocs()
 			for b.Loop() {
-				if !rules.Decide(caller, access.Command(asked), nil).Allowed() {
+				if !rules.Decide(caller, action.Command(asked), nil).Allowed() {
 					b.Fatal("denied")
 				}
 			}
@@ -64,10 +64,10 @@ func BenchmarkDecideArguments(b *testing.B) {
 				fmt.Fprintf(&text, `permit (principal in User::"1000", action == Action::"device_add", resource) when { `+condition+" };\n", i)
 			}
 			rules, caller := newAuthorizer(b, policyFile(b, text.String())), newCaller(b, 1000, 1000, 4, 24)
-			action, arguments := access.Command("device_add"), []byte(deviceAdd)
+			add, arguments := action.Command("device_add"), []byte(deviceAdd)
 			b.ReportAllocs()
 			for b.Loop() {
-				if got := rules.Decide(caller, action, arguments); !got.Allowed() {
+				if got := rules.Decide(caller, add, arguments); !got.Allowed() {
 					b.Fatal(got.Policy(), got.Err())
 				}
 			}
@@ -79,6 +79,6 @@ func BenchmarkDecideArguments(b *testing.B) {
 func BenchmarkFirstDecision(b *testing.B) {
 	rules := newAuthorizer(b)
 	for b.Loop() {
-		rules.Decide(newCaller(b, 1001, 1001, 4, 24, 27), access.Command("query-status"), nil)
+		rules.Decide(newCaller(b, 1001, 1001, 4, 24, 27), action.Command("query-status"), nil)
 	}
 }

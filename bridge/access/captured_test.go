@@ -6,7 +6,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"qmp-dbus-bridge/bridge/access"
+	"qmp-dbus-bridge/bridge/action"
 )
 
 // TestCapturedSchemas has every command and event of every captured QEMU: one that has no class in the
@@ -31,15 +31,15 @@ func TestCapturedSchemas(t *testing.T) {
 			t.Fatalf("%s: %v", file, err)
 		}
 		for _, entry := range entries {
-			var action access.Action
-			var class access.Class
-			classed, worst := false, access.ClassHost
+			var asked action.Action
+			var class action.Class
+			classed, worst := false, action.ClassHost
 			switch entry.Meta {
 			case "command":
-				action = access.Command(entry.Name)
+				asked = action.Command(entry.Name)
 				class, classed = commands[entry.Name]
 			case "event":
-				action, worst = access.Event(entry.Name), access.ClassSensitiveRead
+				asked, worst = action.Event(entry.Name), action.ClassSensitiveRead
 				class, classed = events[entry.Name]
 			default:
 				continue
@@ -48,15 +48,15 @@ func TestCapturedSchemas(t *testing.T) {
 				t.Logf("%s: the %s %s has no class", file, entry.Meta, entry.Name)
 				class = worst
 			}
-			if action.Class() != class {
-				t.Errorf("%s: %s has class %q, want %q", file, entry.Name, action.Class(), class)
+			if asked.Class() != class {
+				t.Errorf("%s: %s has class %q, want %q", file, entry.Name, asked.Class(), class)
 			}
 			if classed {
 				continue
 			}
 			for _, s := range subjects() {
 				want := s.mayCommand(entry.Name, worst)
-				if got := rules.Decide(newCaller(t, s.uid, s.gids...), action, nil); got.Allowed() != want {
+				if got := rules.Decide(newCaller(t, s.uid, s.gids...), asked, nil); got.Allowed() != want {
 					t.Errorf("%s: %s: %s = %v by %s, want %v", file, s.name, entry.Name, got.Allowed(), got.Policy(), want)
 				}
 			}

@@ -1,5 +1,9 @@
 package access
 
+import (
+	"qmp-dbus-bridge/bridge/action"
+)
+
 // Ids that stand in for a policy's when none decided.
 const (
 	defaultDeny   = "default-deny"   // no policy permits it
@@ -27,7 +31,7 @@ type Decision struct {
 // Allowed tells whether the action may be done.
 func (d Decision) Allowed() bool { return d.allowed }
 
-// Action is the action's name, as Action.String gives it.
+// Action is the action's name, as action.Action.String gives it.
 func (d Decision) Action() string { return d.action }
 
 // Policy is the id of the deciding policy, or "default-deny", "no-identity", "invalid-action",
@@ -43,10 +47,10 @@ func (d Decision) Policy() string {
 // log, not for callers.
 func (d Decision) Err() error { return d.err }
 
-func deny(action Action, policy string) Decision {
-	return Decision{action: action.name, policy: policy}
+func deny(action action.Action, policy string) Decision {
+	return Decision{action: action.String(), policy: policy}
 }
 
-func failed(action Action, policy string, err error) Decision {
-	return Decision{action: action.name, policy: policy, err: err}
+func failed(action action.Action, policy string, err error) Decision {
+	return Decision{action: action.String(), policy: policy, err: err}
 }

@@ -11,18 +11,13 @@
 // owns which well-known names too, for policies that go by them: a name counts from when the bus
 // has told, which may be a moment after a call that came right behind RequestName.
 //
-// An Authorizer holds the policy: the built-in one (builtin.cedar), the roles of the grants, and
-// policy files, all in the Cedar language. What is decided is an Action, made by Command, Event,
-// ReadProperties, Introspect or Subscribe, so that no name a caller can think of turns one kind
-// of action into another. Commands and events belong to classes by risk (risk.tsv, events.tsv).
-// Decide neither blocks nor talks to anyone; the zero Decision is a denial. What the policies say of a
+// An Authorizer holds the policy: the built-in one, the roles of the grants, and policy files, all in the Cedar
+// language. It decides on an action.Action; Decide neither blocks nor talks to anyone; the zero Decision is a denial. What the policies say of a
 // caller and an action is kept with the caller; a command's arguments are read only where a policy
 // looks at them, and a policy that looks at what Cedar can't hold is an error, hence a denial.
 //
-// New takes a policy file only if all of it makes sense: a word that means nothing (vocabulary.go) is an error with its
-// place, and so are relations that never hold (wording.go), policies of more than 8192 words, and more than 4096 policies.
-// Unreachable finds permits that can never take effect
-// (reach.go), which is for who writes policies, as are View, Where and Hash, and the examples.
+// New takes a policy file only if package policytext finds nothing wrong with it. Unreachable finds permits that can never
+// take effect (reach.go), which is for who writes policies, as are View, Where and Hash.
 //
 // Limits: 1024 callers known (Callers.SetLimit), 16 lookups on the bus at a time, 256 waiting for one lookup, 1 s a
 // lookup, 1024 groups and 4096 bytes of label a caller, 255 bytes a command or event name,
@@ -36,7 +31,7 @@
 //	rules, err := access.New(access.Config{VM: "vm", BridgeUID: uid, Grants: grants})
 //	...
 //	caller, err := callers.Lookup(sender, retry) // access.ErrPending: retry is called later
-//	decision := rules.Decide(caller, access.Command("stop"), nil)
+//	decision := rules.Decide(caller, action.Command("stop"), nil)
 //	if !decision.Allowed() {
 //		// refuse; decision.Reason() says why
 //	}

@@ -7,12 +7,14 @@ import (
 	"testing"
 
 	"qmp-dbus-bridge/bridge/access"
+	"qmp-dbus-bridge/bridge/action"
+	"qmp-dbus-bridge/bridge/policytext"
 )
 
 // example is a shipped example with the grant that its comment asks for.
 func example(t *testing.T, name string) *access.Authorizer {
 	t.Helper()
-	text, err := access.ExamplePolicy(name)
+	text, err := policytext.Example(name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,21 +36,21 @@ func example(t *testing.T, name string) *access.Authorizer {
 
 // Each example is right, reaches somebody, and is a file of the repository.
 func TestExamplesAreRight(t *testing.T) {
-	names := access.ExampleNames()
-	files, err := filepath.Glob("examples/*")
+	names := policytext.ExampleNames()
+	files, err := filepath.Glob("../policytext/examples/*")
 	if err != nil || len(files) != len(names) || len(names) < 4 {
 		t.Errorf("examples %v, files %v, %v", names, files, err)
 	}
 	for _, name := range names {
-		text, err := os.ReadFile("examples/" + name + ".cedar")
-		if got, _ := access.ExamplePolicy(name); err != nil || got != string(text) {
+		text, err := os.ReadFile("../policytext/examples/" + name + ".cedar")
+		if got, _ := policytext.Example(name); err != nil || got != string(text) {
 			t.Errorf("%s is not its file: %v", name, err)
 		}
 		if useless := example(t, name).Unreachable(true); useless != nil {
 			t.Errorf("%s: %v", name, useless)
 		}
 	}
-	if _, err := access.ExamplePolicy("../builtin"); err == nil || !strings.Contains(err.Error(), "there are backup, mcs, ui, virtiofs") {
+	if _, err := policytext.Example("../builtin"); err == nil || !strings.Contains(err.Error(), "there are backup, mcs, ui, virtiofs") {
 		t.Errorf("no such example: %v", err)
 	}
 }
@@ -62,14 +64,14 @@ type attempt struct {
 func try(t *testing.T, rules *access.Authorizer, caller *access.Caller, allowed bool, attempts []attempt) {
 	t.Helper()
 	for _, a := range attempts {
-		action := access.Command(a.command)
+		asked := action.Command(a.command)
 		if event, ok := strings.CutPrefix(a.command, "event:"); ok {
-			action = access.Event(event)
+			asked = action.Event(event)
 		}
 		if a.command == "read-properties" {
-			action = access.ReadProperties()
+			asked = action.ReadProperties()
 		}
-		got := rules.Decide(caller, action, []byte(a.arguments))
+		got := rules.Decide(caller, asked, []byte(a.arguments))
 		if got.Allowed() != allowed {
 			t.Errorf("uid %d, %s %s: %v by %s, want %v", caller.UID, a.command, a.arguments, got.Allowed(), got.Policy(), allowed)
 		}

@@ -5,6 +5,7 @@ import (
 	"log"
 
 	"qmp-dbus-bridge/bridge/access"
+	"qmp-dbus-bridge/bridge/action"
 )
 
 func Example() {
@@ -21,7 +22,7 @@ func Example() {
 		log.Fatal(err)
 	}
 	for _, command := range []string{"stop", "migrate"} {
-		decision := rules.Decide(caller, access.Command(command), nil)
+		decision := rules.Decide(caller, action.Command(command), nil)
 		fmt.Println(command, decision.Allowed(), decision.Policy())
 	}
 	// Output:

@@ -13,6 +13,8 @@ import (
 	"github.com/godbus/dbus/v5"
 
 	"qmp-dbus-bridge/bridge/access"
+	"qmp-dbus-bridge/bridge/action"
+	"qmp-dbus-bridge/bridge/policytext"
 )
 
 func FuzzParseGrant(f *testing.F) {
@@ -85,7 +87,7 @@ func FuzzParseCredentials(f *testing.F) {
 		if strings.Contains(caller.Label, "\x00") || len(caller.Label) > 4096 || len(caller.GIDs) > 1024 {
 			t.Errorf("label %q, %d groups", caller.Label, len(caller.GIDs))
 		}
-		rules.Decide(caller, access.Command("query-status"), nil)
+		rules.Decide(caller, action.Command("query-status"), nil)
 	})
 }
 
@@ -100,15 +102,15 @@ func FuzzCommand(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, name string) {
-		action := access.Command(name)
-		got := rules.Decide(viewer, action, nil)
-		if want := access.CommandClass(name) == access.ClassRead; got.Allowed() != want {
+		asked := action.Command(name)
+		got := rules.Decide(viewer, asked, nil)
+		if want := action.CommandClass(name) == action.ClassRead; got.Allowed() != want {
 			t.Errorf("viewer: %q = %v by %s, want %v", name, got.Allowed(), got.Policy(), want)
 		}
-		for _, other := range []access.Action{
-			access.ReadProperties(), access.Introspect(), access.Subscribe(), access.Event(name),
+		for _, other := range []action.Action{
+			action.ReadProperties(), action.Introspect(), action.Subscribe(), action.Event(name),
 		} {
-			if action.String() == other.String() {
+			if asked.String() == other.String() {
 				t.Errorf("command %q is called like %v", name, other)
 			}
 		}
@@ -133,7 +135,7 @@ func FuzzLabel(f *testing.F) {
 		if err != nil {
 			return
 		}
-		got := rules.Decide(caller, access.Command("stop"), nil)
+		got := rules.Decide(caller, action.Command("stop"), nil)
 		if got.Err() != nil {
 			t.Error(got.Err())
 		}
@@ -165,7 +167,7 @@ func FuzzArguments(f *testing.F) {
 			read = nil // for nobody
 		}
 		allowed := func(rules *access.Authorizer) bool {
-			return rules.Decide(caller, access.Command("x"), text).Allowed()
+			return rules.Decide(caller, action.Command("x"), text).Allowed()
 		}
 		inner, _ := read["a"].(map[string]any)
 		if allowed(named) {
@@ -188,7 +190,7 @@ func FuzzArguments(f *testing.F) {
 // about others has a place in them.
 func FuzzPolicyFile(f *testing.F) {
 	for _, seed := range []string{
-		access.BuiltinPolicy(), `permit (principal, action == Action::"stpo", resource);`, `@id("x")permit(principal in User::"1"`,
+		policytext.Builtin(), `permit (principal, action == Action::"stpo", resource);`, `@id("x")permit(principal in User::"1"`,
 		"permit (principal, action, resource) when { principal has selinux.type && context[\"label\"] like \"\\*\" };",
 		"/* é */ forbid (principal is Caller in Group::\"5\", action in [Action::\"\\u{73}top\",], resource);\n// end", "\x00", "\"\n", "\ufeff;",
 	} {
@@ -207,7 +209,7 @@ func FuzzPolicyFile(f *testing.F) {
 			}
 			return
 		}
-		var problems access.Problems
+		var problems policytext.Problems
 		if !errors.As(err, &problems) || len(problems) == 0 {
 			t.Fatalf("%q: %v is no list of problems", text, err)
 		}

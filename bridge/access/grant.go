@@ -2,28 +2,15 @@ package access
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"qmp-dbus-bridge/bridge/account"
+	"qmp-dbus-bridge/bridge/policytext"
 )
-
-// Role is a named set of rights; the built-in policy says which.
-type Role string
-
-// The roles that can be granted.
-const (
-	RoleViewer   Role = "viewer"   // class read
-	RoleOperator Role = "operator" // read, lifecycle, input
-	RoleHelper   Role = "helper"   // read, and what policy files add
-	RoleAdmin    Role = "admin"    // everything but monitor-control; and quit
-)
-
-var roles = []Role{RoleViewer, RoleOperator, RoleHelper, RoleAdmin}
 
 // Grant gives a role to a user or to a group.
 type Grant struct {
-	Role  Role
+	Role  policytext.Role
 	Group bool   // ID is a group's, not a user's
 	ID    uint32 // uid or gid
 }
@@ -35,14 +22,14 @@ func ParseGrant(text string) (Grant, error) {
 	if !ok {
 		return Grant{}, fmt.Errorf("%s: want ROLE=SUBJECT, like viewer=uid:1000", text)
 	}
-	if !slices.Contains(roles, Role(role)) {
+	if !policytext.Role(role).Known() {
 		return Grant{}, fmt.Errorf("%s: unknown role %q: want viewer, operator, helper or admin", text, role)
 	}
 	group, id, err := parseSubject(subject)
 	if err != nil {
 		return Grant{}, fmt.Errorf("%s: %v", text, err)
 	}
-	return Grant{Role: Role(role), Group: group, ID: id}, nil
+	return Grant{Role: policytext.Role(role), Group: group, ID: id}, nil
 }
 
 // String is the grant as ParseGrant reads it, with the id.
@@ -56,7 +43,7 @@ func (g Grant) String() string {
 
 // check refuses what ParseGrant would not have made.
 func (g Grant) check() error {
-	if !slices.Contains(roles, g.Role) {
+	if !g.Role.Known() {
 		return fmt.Errorf("unknown role %q", g.Role)
 	}
 	if !grantable(g.ID) {

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"qmp-dbus-bridge/bridge/access"
+	"qmp-dbus-bridge/bridge/policytext"
 )
 
 func TestParseGrantRefuses(t *testing.T) {
@@ -42,13 +43,13 @@ func TestParseGrantRefuses(t *testing.T) {
 
 func TestParseGrant(t *testing.T) {
 	for text, want := range map[string]access.Grant{
-		"viewer=uid:1000":       {Role: access.RoleViewer, ID: 1000},
-		"operator=gid:0":        {Role: access.RoleOperator, Group: true},
-		"helper=uid:4294967294": {Role: access.RoleHelper, ID: 4294967294},
-		"admin=uid:65533":       {Role: access.RoleAdmin, ID: 65533},
-		"admin=uid:65535":       {Role: access.RoleAdmin, ID: 65535},
-		"viewer=user:root":      {Role: access.RoleViewer},
-		"viewer=group:root":     {Role: access.RoleViewer, Group: true},
+		"viewer=uid:1000":       {Role: policytext.RoleViewer, ID: 1000},
+		"operator=gid:0":        {Role: policytext.RoleOperator, Group: true},
+		"helper=uid:4294967294": {Role: policytext.RoleHelper, ID: 4294967294},
+		"admin=uid:65533":       {Role: policytext.RoleAdmin, ID: 65533},
+		"admin=uid:65535":       {Role: policytext.RoleAdmin, ID: 65535},
+		"viewer=user:root":      {Role: policytext.RoleViewer},
+		"viewer=group:root":     {Role: policytext.RoleViewer, Group: true},
 	} {
 		got, err := access.ParseGrant(text)
 		if err != nil || got != want {

@@ -5,11 +5,13 @@ import (
 	"strings"
 
 	"github.com/cedar-policy/cedar-go"
+
+	"qmp-dbus-bridge/bridge/action"
 )
 
 // hearing is what the policies that look at the arguments say about one caller and one action: one for each call.
 type hearing struct {
-	action    Action
+	action    action.Action
 	principal *principal
 	entities  *entities // of requests for the action
 	open      policies
@@ -20,7 +22,7 @@ type hearing struct {
 
 // prepare makes what every call needs.
 func (h *hearing) prepare() {
-	h.sieve, h.wanted, h.qom = newSieve(h.open), wantedBy(h.open), qomMembers[h.action.name]
+	h.sieve, h.wanted, h.qom = newSieve(h.open), wantedBy(h.open), qomMembers[h.action.String()]
 	if h.qom.name != "" {
 		h.wanted.add(h.qom.name)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/godbus/dbus/v5"
 
 	"qmp-dbus-bridge/bridge/access"
+	"qmp-dbus-bridge/bridge/action"
 	"qmp-dbus-bridge/e2e/rig"
 )
 
@@ -22,7 +23,7 @@ const namePolicy = `
 
 // verdicts are the policies that decide stop and cont for the caller.
 func verdicts(rules *access.Authorizer, caller *access.Caller) string {
-	return rules.Decide(caller, access.Command("stop"), nil).Policy() + " " + rules.Decide(caller, access.Command("cont"), nil).Policy()
+	return rules.Decide(caller, action.Command("stop"), nil).Policy() + " " + rules.Decide(caller, action.Command("cont"), nil).Policy()
 }
 
 const (
@@ -51,12 +52,12 @@ func TestNamesOfACaller(t *testing.T) {
 		}
 	}
 	// Where nobody looks, they need not be known.
-	if got := newAuthorizer(t).Decide(newCaller(t, 0), access.Command("stop"), nil); !got.Allowed() {
+	if got := newAuthorizer(t).Decide(newCaller(t, 0), action.Command("stop"), nil); !got.Allowed() {
 		t.Errorf("root is denied by %s, %v", got.Policy(), got.Err())
 	}
 	// An argument of that name is none of them.
 	args := newAuthorizer(t, policyFile(t, `permit (principal in User::"1000", action == Action::"device_add", resource) when { context.arguments.busNames == "x" };`))
-	if got := args.Decide(newCaller(t, 1000), access.Command("device_add"), []byte(`{"busNames":"x"}`)); !got.Allowed() {
+	if got := args.Decide(newCaller(t, 1000), action.Command("device_add"), []byte(`{"busNames":"x"}`)); !got.Allowed() {
 		t.Errorf("an argument busNames: denied by %s, %v", got.Policy(), got.Err())
 	}
 }

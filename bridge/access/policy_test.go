@@ -10,6 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"qmp-dbus-bridge/bridge/access"
+	"qmp-dbus-bridge/bridge/action"
+	"qmp-dbus-bridge/bridge/policytext"
 	"qmp-dbus-bridge/e2e/rig"
 )
 
@@ -36,21 +38,21 @@ func TestPolicyFileDenies(t *testing.T) {
 			when { principal has label && principal.label == "" };`))
 	for _, tt := range []struct {
 		uid    uint32
-		action access.Action
+		action action.Action
 		want   string
 	}{
-		{1002, access.Command("stop"), "not-you"},
-		{1000, access.Command("qmp_capabilities"), "no-qmp-capabilities"},
-		{1000, access.Command("quit"), "quit-stays-with-admin"},
-		{1006, access.Command("stop"), "default-deny"},
-		{1007, access.Command("stop"), "default-deny"},
+		{1002, action.Command("stop"), "not-you"},
+		{1000, action.Command("qmp_capabilities"), "no-qmp-capabilities"},
+		{1000, action.Command("quit"), "quit-stays-with-admin"},
+		{1006, action.Command("stop"), "default-deny"},
+		{1007, action.Command("stop"), "default-deny"},
 	} {
 		got := rules.Decide(newCaller(t, tt.uid), tt.action, nil)
 		if got.Allowed() || got.Policy() != tt.want {
 			t.Errorf("uid %d, %v: %v by %s, want a denial by %s", tt.uid, tt.action, got.Allowed(), got.Policy(), tt.want)
 		}
 	}
-	if got := rules.Decide(newCaller(t, 1000), access.Command("stop"), nil); !got.Allowed() || got.Policy() != "all" {
+	if got := rules.Decide(newCaller(t, 1000), action.Command("stop"), nil); !got.Allowed() || got.Policy() != "all" {
 		t.Errorf("uid 1000, stop: %v by %s, want allowed by all", got.Allowed(), got.Policy())
 	}
 }
@@ -67,11 +69,11 @@ func TestEvaluationErrorDenies(t *testing.T) {
 	} {
 		rules := newAuthorizer(t, policyFile(t, text))
 		admin := newCaller(t, 1004)
-		got := rules.Decide(admin, access.Command("stop"), nil)
+		got := rules.Decide(admin, action.Command("stop"), nil)
 		if got.Allowed() || got.Policy() != "error:broken" || got.Err() == nil || !strings.Contains(got.Err().Error(), "policy.cedar:1:1: ") {
 			t.Errorf("%s: %v by %s, error %v, want a denial by error:broken", name, got.Allowed(), got.Policy(), got.Err())
 		}
-		if got := rules.Decide(admin, access.Command("cont"), nil); !got.Allowed() {
+		if got := rules.Decide(admin, action.Command("cont"), nil); !got.Allowed() {
 			t.Errorf("%s: another action is denied by %s", name, got.Policy())
 		}
 	}
@@ -81,7 +83,7 @@ func TestForbidIsNamedBeforeAnError(t *testing.T) {
 	rules := newAuthorizer(t, policyFile(t, `
 		@id("broken") permit (principal, action, resource) when { principal.uid like "x" };
 		@id("no") forbid (principal, action, resource);`))
-	if got := rules.Decide(newCaller(t, 0), access.Command("stop"), nil); got.Allowed() || got.Policy() != "no" {
+	if got := rules.Decide(newCaller(t, 0), action.Command("stop"), nil); got.Allowed() || got.Policy() != "no" {
 		t.Errorf("%v by %s, want a denial by no", got.Allowed(), got.Policy())
 	}
 }
@@ -95,20 +97,20 @@ func TestLabelAndUID(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := rules.Decide(labelled, access.Command("stop"), nil); got.Policy() != "label" {
+	if got := rules.Decide(labelled, action.Command("stop"), nil); got.Policy() != "label" {
 		t.Errorf("labelled: decided by %s (%v), want label", got.Policy(), got.Err())
 	}
-	if got := rules.Decide(newCaller(t, 1000), access.Command("stop"), nil); got.Allowed() {
+	if got := rules.Decide(newCaller(t, 1000), action.Command("stop"), nil); got.Allowed() {
 		t.Errorf("no label: allowed by %s", got.Policy())
 	}
-	if got := rules.Decide(newCaller(t, 4294967294), access.Command("cont"), nil); got.Policy() != "uid" {
+	if got := rules.Decide(newCaller(t, 4294967294), action.Command("cont"), nil); got.Policy() != "uid" {
 		t.Errorf("largest uid: decided by %s, want uid", got.Policy())
 	}
 }
 
 func TestPolicyWithoutIDIsNamedByItsPlace(t *testing.T) {
 	path := policyFile(t, "\n\npermit (principal, action, resource);")
-	got := newAuthorizer(t, path).Decide(newCaller(t, 1000), access.Command("stop"), nil)
+	got := newAuthorizer(t, path).Decide(newCaller(t, 1000), action.Command("stop"), nil)
 	if want := path + ":3:1"; got.Policy() != want {
 		t.Errorf("decided by %s, want %s", got.Policy(), want)
 	}
@@ -203,5 +205,42 @@ func TestUntrustedDirectories(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// problemsOf loads a policy file and returns what is wrong with it, LINE:COLUMN: text.
+func problemsOf(t *testing.T, text string) []string {
+	t.Helper()
+	path := policyFile(t, text)
+	_, err := newWithFiles(path)
+	var problems policytext.Problems
+	if err != nil && !errors.As(err, &problems) {
+		t.Fatalf("%q: %v is no list of problems", text, err)
+	}
+	var lines []string
+	for _, p := range problems {
+		lines = append(lines, strings.TrimPrefix(p.Error(), path+":"))
+	}
+	return lines
+}
+
+// Each file's problems are told, not only the first file's.
+func TestProblemsOfSeveralFiles(t *testing.T) {
+	first, second := policyFile(t, `permit (principal, action == Action::"stpo", resource);`), policyFile(t, `permit`)
+	_, err := newWithFiles(first, first+".missing", second)
+	want := first + `:1:30: unknown command "stpo": did you mean "stop"?` + "\n" +
+		first + ".missing: no such file or directory\n" + second + ":1:7: syntax: the file ends, want ("
+	if err == nil || err.Error() != want {
+		t.Errorf("error %v, want %s", err, want)
+	}
+}
+
+func TestNumberOfPolicies(t *testing.T) {
+	many := strings.Repeat(permitAll, 4096-7) // the built-in ones count
+	if got := problemsOf(t, many); got != nil {
+		t.Errorf("4096 policies: %q", got)
+	}
+	if got := problemsOf(t, many+"\n"+permitAll); len(got) != 1 || got[0] != "2:1: more than 4096 policies" {
+		t.Errorf("4097 policies: %q", got)
 	}
 }

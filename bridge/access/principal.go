@@ -7,6 +7,9 @@ import (
 
 	"github.com/cedar-policy/cedar-go"
 	"github.com/cedar-policy/cedar-go/x/exp/eval"
+
+	"qmp-dbus-bridge/bridge/action"
+	"qmp-dbus-bridge/bridge/policytext"
 )
 
 // principal is a caller as one Authorizer sees it. It is made once and kept with the Caller: making it costs
@@ -61,7 +64,7 @@ func (a *Authorizer) parents(caller *Caller) []cedar.EntityUID {
 		parents = append(parents, cedar.NewEntityUID("Group", id(gid)))
 	}
 	if caller.UID == 0 || caller.UID == a.bridgeUID {
-		parents = append(parents, cedar.NewEntityUID("Role", cedar.String(RoleAdmin)))
+		parents = append(parents, cedar.NewEntityUID("Role", cedar.String(policytext.RoleAdmin)))
 	}
 	for _, grant := range a.grants {
 		if grant.covers(caller) {
@@ -95,10 +98,10 @@ func (p *principal) context(given *arguments) cedar.Record {
 }
 
 // entitiesWith are those of a request for an action.
-func (p *principal) entitiesWith(action Action) *entities {
+func (p *principal) entitiesWith(action action.Action) *entities {
 	return &entities{principal: p.entity, action: cedar.Entity{
-		UID:     cedar.NewEntityUID("Action", cedar.String(action.name)),
-		Parents: p.owner.classes[action.class],
+		UID:     cedar.NewEntityUID("Action", cedar.String(action.String())),
+		Parents: p.owner.classes[action.Class()],
 	}}
 }
 

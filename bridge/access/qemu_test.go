@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"qmp-dbus-bridge/bridge/access"
+	"qmp-dbus-bridge/bridge/action"
+	"qmp-dbus-bridge/bridge/policytext"
 )
 
 // TestQEMUItself: QEMU's uid may do nothing, whatever its groups are granted and whatever a policy
@@ -29,7 +31,7 @@ func TestQEMUItself(t *testing.T) {
 	} {
 		a, err := access.New(access.Config{
 			VM: "vm", BridgeUID: bridgeUID, QEMU: tt.qemu, Files: []string{all},
-			Grants: []access.Grant{{Role: access.RoleAdmin, Group: true, ID: gid}},
+			Grants: []access.Grant{{Role: policytext.RoleAdmin, Group: true, ID: gid}},
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -38,30 +40,30 @@ func TestQEMUItself(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		actions := []access.Action{access.ReadProperties(), access.Introspect(), access.Subscribe(), access.Event("PANIC")}
+		actions := []action.Action{action.ReadProperties(), action.Introspect(), action.Subscribe(), action.Event("PANIC")}
 		for _, command := range commandOfEachClass(t) {
-			actions = append(actions, access.Command(command))
+			actions = append(actions, action.Command(command))
 		}
-		for _, action := range actions {
+		for _, asked := range actions {
 			want := "qemu-itself"
 			switch {
-			case tt.allow && action.Class() == access.ClassMonitorControl:
+			case tt.allow && asked.Class() == action.ClassMonitorControl:
 				want = "all"
 			case tt.allow:
 				want = "admin" // the first that permits it
 			}
-			d := a.Decide(caller, action, nil)
+			d := a.Decide(caller, asked, nil)
 			if d.Allowed() != tt.allow || d.Policy() != want {
-				t.Errorf("%s: %v: allowed %v by %s, want %v by %s", tt.name, action, d.Allowed(), d.Policy(), tt.allow, want)
+				t.Errorf("%s: %v: allowed %v by %s, want %v by %s", tt.name, asked, d.Allowed(), d.Policy(), tt.allow, want)
 			}
 		}
 	}
 }
 
 // commandOfEachClass is one that the built-in policy does not forbid to administrators.
-func commandOfEachClass(t *testing.T) map[access.Class]string {
+func commandOfEachClass(t *testing.T) map[action.Class]string {
 	t.Helper()
-	of := make(map[access.Class]string)
+	of := make(map[action.Class]string)
 	commands := table(t, "risk.tsv")
 	for _, name := range slices.Sorted(maps.Keys(commands)) {
 		if class := commands[name]; name != "qmp_capabilities" && name != "quit" && of[class] == "" {
@@ -82,9 +84,9 @@ func TestQEMUIsNotGranted(t *testing.T) {
 		bridge uint32
 		want   string // empty: taken
 	}{
-		{access.Grant{Role: access.RoleViewer, ID: 9}, 8, "viewer=uid:9: uid 9 is QEMU's own"},
-		{access.Grant{Role: access.RoleViewer, ID: 9}, 9, ""},
-		{access.Grant{Role: access.RoleViewer, ID: 9, Group: true}, 8, ""},
+		{access.Grant{Role: policytext.RoleViewer, ID: 9}, 8, "viewer=uid:9: uid 9 is QEMU's own"},
+		{access.Grant{Role: policytext.RoleViewer, ID: 9}, 9, ""},
+		{access.Grant{Role: policytext.RoleViewer, ID: 9, Group: true}, 8, ""},
 	} {
 		_, err := access.New(access.Config{VM: "vm", BridgeUID: tt.bridge, QEMU: &qemu, Grants: []access.Grant{tt.grant}})
 		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"qmp-dbus-bridge/bridge/access"
+	"qmp-dbus-bridge/bridge/action"
 )
 
 // qomArguments are members by which commands take objects.
@@ -62,7 +63,7 @@ func checkObject(t *testing.T, rules *access.Authorizer, command, arguments, pat
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := rules.Decide(newCaller(t, 1000), access.Command(command), fmt.Appendf(nil, arguments, text))
+	got := rules.Decide(newCaller(t, 1000), action.Command(command), fmt.Appendf(nil, arguments, text))
 	if got.Policy() != want || got.Allowed() != (want != "odd-qom-path") {
 		t.Errorf("%s of %q: %v by %s (%v), want %s", command, path, got.Allowed(), got.Policy(), got.Err(), want)
 	}

@@ -3,22 +3,23 @@ package access
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/cedar-policy/cedar-go/types"
 	"github.com/cedar-policy/cedar-go/x/exp/ast"
 
 	"qmp-dbus-bridge/bridge/account"
+	"qmp-dbus-bridge/bridge/action"
+	"qmp-dbus-bridge/bridge/policytext"
 )
 
 // Unreachable finds the permits of the policy files that can never take effect, or that name actions for which they
 // can't: what a forbid without conditions takes away again, quit for others than administrators, a condition
 // that is false. On the private bus, so are permits for users, groups and roles that are granted nothing, since
 // only who is granted something can connect to it.
-func (a *Authorizer) Unreachable(privateBus bool) Problems {
-	var problems Problems
+func (a *Authorizer) Unreachable(privateBus bool) policytext.Problems {
+	var problems policytext.Problems
 	for _, one := range a.policies {
-		if rule := one.tree(); rule.Effect == ast.EffectPermit && one.file != builtinName {
+		if rule := one.Tree(); rule.Effect == ast.EffectPermit && one.File != builtinName {
 			problems = append(problems, a.unreachable(one, rule, privateBus)...)
 		}
 	}
@@ -26,45 +27,41 @@ func (a *Authorizer) Unreachable(privateBus bool) Problems {
 }
 
 // Elsewhere finds the policies of the files that are about another VM than this one.
-func (a *Authorizer) Elsewhere() Problems {
-	var problems Problems
+func (a *Authorizer) Elsewhere() policytext.Problems {
+	var problems policytext.Problems
 	for _, one := range a.policies {
-		if vm, ok := named(one.tree().Resource); ok && vm != a.resource {
-			w := &wording{file: one.file, tokens: one.tokens()}
-			w.report(w.tokens.entityPlaces(vm), "never applies to the VM %q", a.resource.ID)
-			problems = append(problems, w.problems...)
+		if vm, ok := policytext.Named(one.Tree().Resource); ok && vm != a.resource {
+			problems = append(problems, one.ProblemAt(vm, "never applies to the VM %q", a.resource.ID)...)
 		}
 	}
 	return problems
 }
 
-func (a *Authorizer) unreachable(permit *policy, rule *ast.Policy, privateBus bool) Problems {
-	text := permit.tokens()
-	w := &wording{file: permit.file, rule: rule, tokens: text}
+func (a *Authorizer) unreachable(permit *policy, rule *ast.Policy, privateBus bool) (problems policytext.Problems) {
 	for _, condition := range rule.Conditions {
 		if value, ok := condition.Body.(ast.NodeValue); ok && value.Value == types.Boolean(!condition.Condition) {
-			w.report(nil, "this permit never takes effect: its condition is never met")
+			problems = append(problems, permit.Problem("this permit never takes effect: its condition is never met"))
 		}
 	}
-	if uid, ok := named(rule.Principal); ok && privateBus && !a.admits(uid) {
+	if uid, ok := policytext.Named(rule.Principal); ok && privateBus && !a.admits(uid) {
 		say := fmt.Sprintf("%v is granted no role: it can't connect to the private bus", uid)
 		if uid.Type == "Role" {
 			say = fmt.Sprintf("the role %s is granted to nobody", uid.ID)
 		}
-		w.report(text.entityPlaces(uid), "%s", say)
+		problems = append(problems, permit.ProblemAt(uid, "%s", say)...)
 	}
-	actions := actionsOf(rule)
+	actions := policytext.Actions(rule)
 	if actions == nil {
 		if by, ok := a.forbidden(rule, nil); ok {
-			w.report(nil, "this permit never takes effect: %s (%s) forbids all of it", by.id, by.where())
+			problems = append(problems, permit.Problem("this permit never takes effect: %s (%s) forbids all of it", by.id, by.Where()))
 		}
 	}
-	for _, action := range actions {
-		if by, ok := a.forbidden(rule, &action); ok {
-			w.report(text.entityPlaces(action), "this permit never takes effect: %s (%s) forbids it", by.id, by.where())
+	for _, one := range actions {
+		if by, ok := a.forbidden(rule, &one); ok {
+			problems = append(problems, permit.ProblemAt(one, "this permit never takes effect: %s (%s) forbids it", by.id, by.Where())...)
 		}
 	}
-	return w.problems.inOrder()
+	return problems.InOrder()
 }
 
 // Built-in forbids. That of quit is the one with a condition that is known to hold for all others than administrators.
@@ -73,12 +70,12 @@ const (
 	handshakeID = "no-qmp-capabilities"
 )
 
-// forbidden finds a policy that forbids one action of a permit, or, where action is nil, all that it permits.
-func (a *Authorizer) forbidden(permit *ast.Policy, action *types.EntityUID) (*policy, bool) {
+// forbidden finds a policy that forbids one action of a permit, or, where wanted is nil, all that it permits.
+func (a *Authorizer) forbidden(permit *ast.Policy, wanted *types.EntityUID) (*policy, bool) {
 	for _, one := range a.policies {
-		rule := one.tree()
+		rule := one.Tree()
 		if rule.Effect == ast.EffectPermit || !covers(rule.Principal, permit.Principal) ||
-			!covers(rule.Resource, permit.Resource) || !coversAction(rule, action) {
+			!covers(rule.Resource, permit.Resource) || !coversAction(rule, wanted) {
 			continue
 		}
 		admin := permit.Principal == ast.IsPrincipalScopeNode(ast.ScopeTypeIn{Entity: adminRole})
@@ -97,54 +94,19 @@ func covers(outer, inner ast.IsScopeNode) bool {
 	case ast.ScopeTypeEq:
 		return inner == ast.IsScopeNode(outer)
 	}
-	wide, _ := named(outer)
-	narrow, ok := named(inner)
+	wide, _ := policytext.Named(outer)
+	narrow, ok := policytext.Named(inner)
 	return ok && wide == narrow
 }
 
-// named is the entity of a scope, if it has one.
-func named(scope ast.IsScopeNode) (types.EntityUID, bool) {
-	switch scope := scope.(type) {
-	case ast.ScopeTypeEq:
-		return scope.Entity, true
-	case ast.ScopeTypeIn:
-		return scope.Entity, true
-	case ast.ScopeTypeIsIn:
-		return scope.Entity, true
-	}
-	return types.EntityUID{}, false
-}
-
 // coversAction tells whether a forbid is about an action or class, or, where that is nil, about all.
-func coversAction(forbid *ast.Policy, action *types.EntityUID) bool {
-	actions := actionsOf(forbid)
-	if actions == nil || action == nil {
+func coversAction(forbid *ast.Policy, wanted *types.EntityUID) bool {
+	actions := policytext.Actions(forbid)
+	if actions == nil || wanted == nil {
 		return actions == nil
 	}
-	class := types.NewEntityUID("Action", classPrefix+types.String(classOf(string(action.ID))))
-	return slices.Contains(actions, *action) || !isClass(*action) && slices.Contains(actions, class)
-}
-
-// actionsOf are the actions and classes of a scope; nil for all.
-func actionsOf(rule *ast.Policy) []types.EntityUID {
-	if list, ok := rule.Action.(ast.ScopeTypeInSet); ok {
-		return list.Entities
-	}
-	if one, ok := named(rule.Action); ok {
-		return []types.EntityUID{one}
-	}
-	return nil
-}
-
-// classOf is the class of an action by its name in policies.
-func classOf(id string) Class {
-	switch event, ok := strings.CutPrefix(id, eventPrefix); {
-	case ok:
-		return EventClass(event)
-	case id == readProperties, id == introspect, id == subscribe:
-		return ClassRead
-	}
-	return CommandClass(id)
+	class := types.NewEntityUID("Action", types.String(action.ClassOf(string(wanted.ID)).ID()))
+	return slices.Contains(actions, *wanted) || !policytext.IsClass(*wanted) && slices.Contains(actions, class)
 }
 
 // admits tells whether somebody of a user, group or role may connect to the private bus, or can't tell.
@@ -154,7 +116,7 @@ func (a *Authorizer) admits(uid types.EntityUID) bool {
 	case uid == adminRole, uid == types.NewEntityUID("User", "0"), uid == types.NewEntityUID("User", id(a.bridgeUID)):
 		return true
 	case uid.Type == "Role":
-		return slices.ContainsFunc(a.grants, func(g Grant) bool { return g.Role == Role(uid.ID) })
+		return slices.ContainsFunc(a.grants, func(g Grant) bool { return g.Role == policytext.Role(uid.ID) })
 	case err != nil: // a caller's unique name
 		return true
 	}

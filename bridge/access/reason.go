@@ -1,5 +1,7 @@
 package access
 
+import "qmp-dbus-bridge/bridge/action"
+
 // reasons are what callers are told of denials, by the id that is decided by.
 var reasons = map[string]string{
 	defaultDeny:   "no grant or policy permits it",
@@ -21,11 +23,11 @@ func (d Decision) Reason() string {
 		return "a policy forbids it"
 	case !known:
 		return "a policy can't be evaluated; the bridge's audit says which"
-	case d.Policy() == defaultDeny && classOf(d.action) == ClassHost && commandClasses[d.action] == "":
+	case d.Policy() == defaultDeny && d.Class() == action.ClassHost && !action.IsListed(d.action):
 		return reason + "; the bridge knows no such command"
 	}
 	return reason
 }
 
 // Class is the risk class of the action.
-func (d Decision) Class() Class { return classOf(d.action) }
+func (d Decision) Class() action.Class { return action.ClassOf(d.action) }

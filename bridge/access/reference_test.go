@@ -11,6 +11,8 @@ import (
 	"pgregory.net/rapid"
 
 	"qmp-dbus-bridge/bridge/access"
+	"qmp-dbus-bridge/bridge/action"
+	"qmp-dbus-bridge/bridge/policytext"
 )
 
 // Decide looks only at the policies whose scope takes the caller, and brings its own entity store. The reference is Cedar
@@ -86,16 +88,16 @@ func drawArguments(t *rapid.T) string {
 	return "{" + strings.Join(list, ",") + "}"
 }
 
-func drawAction(t *rapid.T) access.Action {
-	return rapid.SampledFrom([]access.Action{
-		access.Command("stop"), access.Command("cont"), access.Command("query-status"), access.Command("unknown"),
-		access.Command("device_add"), access.Command("device_del"),
-		access.Command("quit"), access.Event("STOP"), access.Event("NEW"), access.ReadProperties(),
+func drawAction(t *rapid.T) action.Action {
+	return rapid.SampledFrom([]action.Action{
+		action.Command("stop"), action.Command("cont"), action.Command("query-status"), action.Command("unknown"),
+		action.Command("device_add"), action.Command("device_del"),
+		action.Command("quit"), action.Event("STOP"), action.Event("NEW"), action.ReadProperties(),
 	}).Draw(t, "action")
 }
 
-func reference(t *rapid.T, text string, caller *access.Caller, action access.Action, arguments string) bool {
-	all, err := cedar.NewPolicySetFromBytes("all", []byte(access.BuiltinPolicy()+text))
+func reference(t *rapid.T, text string, caller *access.Caller, action action.Action, arguments string) bool {
+	all, err := cedar.NewPolicySetFromBytes("all", []byte(policytext.Builtin()+text))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,10 +134,10 @@ func reference(t *rapid.T, text string, caller *access.Caller, action access.Act
 // parents follows newAuthorizer's grants.
 func parents(caller *access.Caller) []cedar.EntityUID {
 	ids := []cedar.EntityUID{cedar.NewEntityUID("User", cedar.String(fmt.Sprint(caller.UID)))}
-	role := func(name access.Role) { ids = append(ids, cedar.NewEntityUID("Role", cedar.String(name))) }
-	roles := []access.Role{access.RoleViewer, access.RoleOperator, access.RoleHelper, access.RoleAdmin}
+	role := func(name policytext.Role) { ids = append(ids, cedar.NewEntityUID("Role", cedar.String(name))) }
+	roles := []policytext.Role{policytext.RoleViewer, policytext.RoleOperator, policytext.RoleHelper, policytext.RoleAdmin}
 	if caller.UID == 0 || caller.UID == bridgeUID {
-		role(access.RoleAdmin)
+		role(policytext.RoleAdmin)
 	}
 	if n := caller.UID; n >= 1001 && n <= 1004 {
 		role(roles[n-1001])

@@ -2,6 +2,8 @@ package access
 
 import (
 	"github.com/cedar-policy/cedar-go/x/exp/eval"
+
+	"qmp-dbus-bridge/bridge/action"
 )
 
 // ruling is what the policies say about one caller and one action. It never changes, and callers share those that
@@ -16,22 +18,15 @@ var actionNumbers = numberActions()
 
 func numberActions() map[string]int {
 	numbers := make(map[string]int)
-	add := func(action Action) { numbers[action.name] = len(numbers) }
-	for name := range commandClasses {
-		add(Command(name))
+	for i, one := range action.Listed() {
+		numbers[one.String()] = i
 	}
-	for name := range eventClasses {
-		add(Event(name))
-	}
-	add(ReadProperties())
-	add(Introspect())
-	add(Subscribe())
 	return numbers
 }
 
 // ruling returns that on an action. Two goroutines may make it at the same time; both are right.
-func (p *principal) ruling(action Action) *ruling {
-	number, found := actionNumbers[action.name]
+func (p *principal) ruling(action action.Action) *ruling {
+	number, found := actionNumbers[action.String()]
 	if !found {
 		return p.newRuling(action)
 	}
@@ -43,7 +38,7 @@ func (p *principal) ruling(action Action) *ruling {
 	return r
 }
 
-func (p *principal) newRuling(action Action) *ruling {
+func (p *principal) newRuling(action action.Action) *ruling {
 	h := &hearing{action: action, principal: p, entities: p.entitiesWith(action)}
 	var closed policies
 	var blind *policy

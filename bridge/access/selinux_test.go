@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"qmp-dbus-bridge/bridge/access"
+	"qmp-dbus-bridge/bridge/action"
 )
 
 // decideLabelled decides stop for a caller with a label, who may if the condition holds and all that it reads is there.
@@ -20,7 +21,7 @@ func decideLabelled(tb testing.TB, condition, label string) access.Decision {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return rules.Decide(caller, access.Command("stop"), nil)
+	return rules.Decide(caller, action.Command("stop"), nil)
 }
 
 func TestSELinuxDenies(t *testing.T) {

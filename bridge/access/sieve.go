@@ -26,7 +26,7 @@ type test struct {
 func newSieve(open policies) sieve {
 	var s sieve
 	for _, one := range open {
-		s.begin = append(s.begin, s.testsOf(one.tree()))
+		s.begin = append(s.begin, s.testsOf(one.Tree()))
 	}
 	return s
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"qmp-dbus-bridge/bridge/access"
+	"qmp-dbus-bridge/bridge/action"
 	"qmp-dbus-bridge/bridge/audit"
 )
 
@@ -124,13 +125,13 @@ func checkExample(t *testing.T, example string) {
 		}
 		r.Caller = caller
 	}
-	action := access.Command(e.Action)
+	asked := action.Command(e.Action)
 	if name, isEvent := strings.CutPrefix(e.Action, "event:"); isEvent {
-		action = access.Event(name)
+		asked = action.Event(name)
 	} else if e.Action == "introspect" {
-		action = access.Introspect()
+		asked = action.Introspect()
 	}
-	r.Decision = decide(t, r.Caller, action)
+	r.Decision = decide(t, r.Caller, asked)
 	if got := bytes.TrimSpace(r.AppendJSON(nil)); string(got) != example {
 		t.Errorf("the example\n%s\nwould be\n%s", example, got)
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"qmp-dbus-bridge/bridge/access"
+	"qmp-dbus-bridge/bridge/action"
 	"qmp-dbus-bridge/bridge/audit"
 )
 
@@ -18,7 +19,7 @@ func FuzzRecord(f *testing.F) {
 	f.Fuzz(func(t *testing.T, label, command, result string) {
 		one := audit.Record{Name: ":1.5", Result: result}
 		one.Caller, _ = access.NewCaller(":1.5", 1001, nil, 0, label)
-		one.Decision = decide(t, one.Caller, access.Command(command))
+		one.Decision = decide(t, one.Caller, action.Command(command))
 		line, ok := strings.CutSuffix(string(one.AppendJSON(nil)), "\n")
 		if !ok || !json.Valid([]byte(line)) {
 			t.Errorf("not a line of JSON: %q", line)

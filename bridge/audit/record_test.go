@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"qmp-dbus-bridge/bridge/access"
+	"qmp-dbus-bridge/bridge/action"
 	"qmp-dbus-bridge/bridge/audit"
 )
 
@@ -20,12 +21,12 @@ func record(tb testing.TB, label, command string) audit.Record {
 	return audit.Record{
 		Time: time.Date(2024, 5, 6, 7, 8, 9, 12345678, time.FixedZone("", 3600)),
 		Name: ":1.5", Caller: caller, Result: "ok", Duration: 1234567 * time.Nanosecond,
-		Decision: decide(tb, caller, access.Command(command)),
+		Decision: decide(tb, caller, action.Command(command)),
 	}
 }
 
 // decide decides by the built-in policy, in which uid 0 is an administrator.
-func decide(tb testing.TB, caller *access.Caller, action access.Action) access.Decision {
+func decide(tb testing.TB, caller *access.Caller, action action.Action) access.Decision {
 	tb.Helper()
 	rules, err := access.New(access.Config{VM: "vm"})
 	if err != nil {

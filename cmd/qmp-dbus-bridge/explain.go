@@ -7,6 +7,7 @@ import (
 
 	"qmp-dbus-bridge/bridge"
 	"qmp-dbus-bridge/bridge/access"
+	"qmp-dbus-bridge/bridge/action"
 )
 
 // policyExplain is `policy explain`: what would be decided about a call, and why.
@@ -27,8 +28,8 @@ type policyExplain struct {
 const explainedName = ":1.0"
 
 // otherActions are what can be asked for that is no command.
-var otherActions = map[string]access.Action{
-	"read-properties": access.ReadProperties(), "introspect": access.Introspect(), "subscribe": access.Subscribe(),
+var otherActions = map[string]action.Action{
+	"read-properties": action.ReadProperties(), "introspect": action.Introspect(), "subscribe": action.Subscribe(),
 }
 
 // Run prints what is decided. The exit status is 0 whatever that is.
@@ -42,32 +43,32 @@ func (c *policyExplain) Run() error {
 		return err
 	}
 	caller.SetNames(c.BusNames...)
-	action, decisions, err := c.decide(rules, caller)
+	asked, decisions, err := c.decide(rules, caller)
 	if err != nil {
 		return err
 	}
-	_, err = os.Stdout.WriteString(explain(rules, caller, action, decisions))
+	_, err = os.Stdout.WriteString(explain(rules, caller, asked, decisions))
 	return err
 }
 
 // decide decides as the bridge does. There is more than one decision on a transaction.
-func (c *policyExplain) decide(rules *access.Authorizer, caller *access.Caller) (access.Action, []access.Decision, error) {
-	action, other := otherActions[c.Action]
-	if event, ok := strings.CutPrefix(c.Action, "event:"); ok {
-		action, other = access.Event(event), true
+func (c *policyExplain) decide(rules *access.Authorizer, caller *access.Caller) (action.Action, []access.Decision, error) {
+	asked, other := otherActions[c.Action]
+	if event, ok := strings.CutPrefix(c.Action, action.EventPrefix); ok {
+		asked, other = action.Event(event), true
 	}
 	switch {
 	case !other:
 		decisions, err := bridge.Decide(rules, caller, c.Action, c.Arguments)
-		return access.Command(c.Action), decisions, err
+		return action.Command(c.Action), decisions, err
 	case c.Arguments != "":
-		return action, nil, fmt.Errorf("%s has no arguments", c.Action)
+		return asked, nil, fmt.Errorf("%s has no arguments", c.Action)
 	}
-	return action, []access.Decision{rules.Decide(caller, action, nil)}, nil
+	return asked, []access.Decision{rules.Decide(caller, asked, nil)}, nil
 }
 
 // explain is the answer: what, by which policy, and who asks for what as the policies see it.
-func explain(rules *access.Authorizer, caller *access.Caller, action access.Action, decisions []access.Decision) string {
+func explain(rules *access.Authorizer, caller *access.Caller, asked action.Action, decisions []access.Decision) string {
 	var text strings.Builder
 	line := func(name, format string, values ...any) {
 		fmt.Fprintf(&text, "%-10s"+format+"\n", append([]any{name}, values...)...)
@@ -81,9 +82,9 @@ func explain(rules *access.Authorizer, caller *access.Caller, action access.Acti
 	if err := deciding.Err(); err != nil {
 		line("because", "%s", oneLine(err))
 	}
-	line("action", "%s, class %s", action, action.Class())
+	line("action", "%s, class %s", asked, asked.Class())
 	for i, decision := range decisions[1:] {
-		wrapped := access.Command(decision.Action())
+		wrapped := action.Command(decision.Action())
 		line("", "actions[%d] %s, class %s: %s by %s", i, wrapped, wrapped.Class(), verdict(decision), decider(rules, decision))
 	}
 	view := rules.View(caller)

@@ -15,9 +15,9 @@ import (
 	"github.com/alecthomas/kong"
 
 	"qmp-dbus-bridge/bridge"
-	"qmp-dbus-bridge/bridge/access"
 	"qmp-dbus-bridge/bridge/bus"
 	"qmp-dbus-bridge/bridge/patient"
+	"qmp-dbus-bridge/bridge/policytext"
 )
 
 // Exit statuses; `run` ends with QEMU's own where that has one.
@@ -52,7 +52,7 @@ func run(args []string) int {
 		kong.Vars{
 			"version": version(), "bus_name": bus.DefaultBusName, "object_path": bridge.DefaultObjectPath,
 			"limits": bridge.LimitNames(), "uid": strconv.Itoa(os.Geteuid()),
-			"examples": strings.Join(access.ExampleNames(), ", "),
+			"examples": strings.Join(policytext.ExampleNames(), ", "),
 		},
 	)
 	if err != nil {

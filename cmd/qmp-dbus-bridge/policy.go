@@ -8,6 +8,8 @@ import (
 
 	"qmp-dbus-bridge/bridge/access"
 	"qmp-dbus-bridge/bridge/account"
+	"qmp-dbus-bridge/bridge/action"
+	"qmp-dbus-bridge/bridge/policytext"
 )
 
 // policyCommand is `policy`: what an administrator wants to know about policies, without a QEMU or a bus.
@@ -25,15 +27,15 @@ type policyShow struct {
 
 // Run prints a policy, or the classes that policies speak of.
 func (c *policyShow) Run() error {
-	text := access.BuiltinPolicy()
+	text := policytext.Builtin()
 	switch {
 	case c.Classes && c.Example != "":
 		return errors.New("--classes: leave out the example, or this")
 	case c.Classes:
-		text = access.Classes()
+		text = action.ClassTable()
 	case c.Example != "":
 		var err error
-		if text, err = access.ExamplePolicy(c.Example); err != nil {
+		if text, err = policytext.Example(c.Example); err != nil {
 			return err
 		}
 	}
@@ -74,7 +76,7 @@ func (f *policyFlags) authorizer(files []string) (*access.Authorizer, error) {
 
 // policyFault says which flag an error of access.New is about.
 func policyFault(err error) error {
-	if _, ok := errors.AsType[access.Problems](err); ok {
+	if _, ok := errors.AsType[policytext.Problems](err); ok {
 		return fmt.Errorf("--policy: %w", err)
 	}
 	return fmt.Errorf("--grant %w", err)
@@ -108,7 +110,7 @@ func (c *policyCheck) Run() error {
 			err = useless
 		}
 	}
-	if problems, ok := errors.AsType[access.Problems](err); ok {
+	if problems, ok := errors.AsType[policytext.Problems](err); ok {
 		return cmp.Or(tell(problems), error(&exitError{exitFailed}))
 	}
 	if err != nil {
@@ -128,7 +130,7 @@ func (c *policyCheck) Run() error {
 }
 
 // tell prints problems, one a line.
-func tell(problems access.Problems) error {
+func tell(problems policytext.Problems) error {
 	for _, problem := range problems {
 		if _, err := fmt.Fprintln(os.Stderr, problem); err != nil {
 			return err

@@ -11,6 +11,7 @@ import (
 	"qmp-dbus-bridge/bridge/access"
 	"qmp-dbus-bridge/bridge/account"
 	"qmp-dbus-bridge/bridge/bus"
+	"qmp-dbus-bridge/bridge/policytext"
 	"qmp-dbus-bridge/schema/wire"
 )
 
@@ -74,9 +75,9 @@ func (f *privateFlags) privateBus(qemu *uint32) (bus.Config, error) {
 	}
 	for _, g := range f.grants {
 		switch g.Role {
-		case access.RoleHelper:
+		case policytext.RoleHelper:
 			c.Helpers = c.Helpers.Add(g.Group, g.ID)
-		case access.RoleOperator, access.RoleAdmin:
+		case policytext.RoleOperator, policytext.RoleAdmin:
 			c.Displays = c.Displays.Add(g.Group, g.ID)
 		default:
 			c.Callers = c.Callers.Add(g.Group, g.ID)

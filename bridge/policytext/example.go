@@ -1,4 +1,4 @@
-package access
+package policytext
 
 import (
 	"embed"
@@ -13,7 +13,7 @@ import (
 //go:embed examples/*.cedar
 var examples embed.FS
 
-// ExampleNames are those that ExamplePolicy knows, sorted.
+// ExampleNames are those that Example knows, sorted.
 func ExampleNames() []string {
 	files, err := fs.Glob(examples, "examples/*.cedar")
 	if err != nil {
@@ -25,8 +25,8 @@ func ExampleNames() []string {
 	return files
 }
 
-// ExamplePolicy is the text of an example.
-func ExamplePolicy(name string) (string, error) {
+// Example is the text of an example.
+func Example(name string) (string, error) {
 	text, err := examples.ReadFile("examples/" + name + ".cedar")
 	if err != nil {
 		return "", fmt.Errorf("there is no example %q; there are %s", name, strings.Join(ExampleNames(), ", "))

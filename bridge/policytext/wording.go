@@ -1,4 +1,4 @@
-package access
+package policytext
 
 import (
 	"maps"
@@ -19,8 +19,13 @@ type wording struct {
 }
 
 // checkWording returns what a policy says that can't be meant.
-func checkWording(s statement) Problems {
-	w := &wording{file: s.file, rule: s.tree(), tokens: s.tokens()}
+func checkWording(s Statement) Problems {
+	w := &wording{file: s.File, rule: s.Tree(), tokens: s.tokens()}
+	for name := range s.Rule.Annotations() {
+		if name != "id" && strings.EqualFold(string(name), "id") {
+			w.report(nil, "@%s means nothing: write @id", name)
+		}
+	}
 	w.scope("principal", w.rule.Principal)
 	w.scope("action", w.rule.Action)
 	w.scope("resource", w.rule.Resource)
@@ -170,7 +175,7 @@ func (w *wording) isOf(variable string, name types.EntityType) {
 // equals checks variable == uid.
 func (w *wording) equals(variable string, uids ...types.EntityUID) {
 	for _, uid := range uids {
-		class := variable == "action" && isClass(uid)
+		class := variable == "action" && IsClass(uid)
 		if !w.entity(uid) || own[variable] == uid.Type && !class {
 			continue
 		}
@@ -193,8 +198,6 @@ func (w *wording) isIn(variable string, uids ...types.EntityUID) {
 		}
 	}
 }
-
-func isClass(uid types.EntityUID) bool { return strings.HasPrefix(string(uid.ID), classPrefix) }
 
 // entity checks a literal; what is no entity is none's business.
 func (w *wording) entity(value types.Value) bool {

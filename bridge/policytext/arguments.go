@@ -1,4 +1,4 @@
-package access
+package policytext
 
 import (
 	_ "embed"
@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/cedar-policy/cedar-go/x/exp/ast"
+
+	"qmp-dbus-bridge/bridge/action"
 )
 
 // argumentsTSV says of commands which arguments a call has to have, and whether there are others: columns of
@@ -50,19 +52,19 @@ type scopeOfArguments struct {
 }
 
 func scopeOfArgumentsIn(rule *ast.Policy) (s scopeOfArguments) {
-	_, about := named(rule.Principal)
+	_, about := Named(rule.Principal)
 	s.everybody = !about
-	actions := actionsOf(rule)
+	actions := Actions(rule)
 	if actions == nil {
 		s.other = "calls of stop, query-status and others"
 	}
-	for _, action := range actions {
-		id := string(action.ID)
+	for _, uid := range actions {
+		id := string(uid.ID)
 		takes, listed := argumentsOf[id]
 		switch {
-		case isClass(action):
+		case IsClass(uid):
 			s.other = "some of " + id
-		case commandClasses[id] == "", listed && len(takes.mandatory) == 0 && !takes.optional:
+		case !action.IsListed(id), listed && len(takes.mandatory) == 0 && !takes.optional:
 			s.other = "calls of " + id
 		default:
 			s.commands = append(s.commands, id)

@@ -1,6 +1,8 @@
-package access
+package action
 
 import (
+	"maps"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -14,8 +16,12 @@ const (
 	subscribe      = "subscribe"
 
 	commandPrefix = "command:" // only in the names of commands that would be mistaken otherwise
-	eventPrefix   = "event:"
-	classPrefix   = "class:" // before the name of a class, which is no action but has some in it
+)
+
+// What stands before names in policies.
+const (
+	EventPrefix = "event:"
+	ClassPrefix = "class:" // before the name of a class, which is no action but has some in it
 )
 
 // Action is what a caller wants to do. It is made by the functions below alone; the zero Action
@@ -46,7 +52,7 @@ func Command(name string) Action {
 // Event is the delivery of a QMP event to the caller. One with a name longer than 255 bytes is
 // delivered to nobody.
 func Event(name string) Action {
-	return Action{name: eventPrefix + clip(name), class: EventClass(name), valid: len(name) <= maxName}
+	return Action{name: EventPrefix + clip(name), class: EventClass(name), valid: len(name) <= maxName}
 }
 
 // ReadProperties is reading properties, which come from the bridge's own state.
@@ -58,12 +64,27 @@ func Introspect() Action { return Action{name: introspect, class: ClassRead, val
 // Subscribe is asking for events; whether each may be received is decided by Event.
 func Subscribe() Action { return Action{name: subscribe, class: ClassRead, valid: true} }
 
+// Valid is false for what nobody may do, whatever policies say: what no policy can name.
+func (a Action) Valid() bool { return a.valid }
+
 // Class is the action's risk class.
 func (a Action) Class() Class { return a.class }
 
 // String is the action's name in policies and in the audit: "stop", "read-properties",
 // "event:STOP". It is the caller's own text for commands: escape it before showing it.
 func (a Action) String() string { return a.name }
+
+// Listed are the actions that are known: the commands and events of the tables, sorted, and those that are neither.
+func Listed() []Action {
+	var all []Action
+	for _, name := range slices.Sorted(maps.Keys(commandClasses)) {
+		all = append(all, Command(name))
+	}
+	for _, name := range slices.Sorted(maps.Keys(eventClasses)) {
+		all = append(all, Event(name))
+	}
+	return append(all, ReadProperties(), Introspect(), Subscribe())
+}
 
 // clip shortens a name for the audit, without keeping the long one in memory.
 func clip(name string) string {

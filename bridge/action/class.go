@@ -1,4 +1,4 @@
-package access
+package action
 
 import (
 	_ "embed"
@@ -57,15 +57,35 @@ func EventClass(event string) Class {
 	return ClassSensitiveRead
 }
 
-// Classes has a line for each class, in their order, and each command and event in it, sorted, as policies name them:
+// IsListed tells whether a command is in the table.
+func IsListed(command string) bool { return commandClasses[command] != "" }
+
+// ClassOf is the class of an action by its name in policies and in the audit.
+func ClassOf(name string) Class {
+	switch event, ok := strings.CutPrefix(name, EventPrefix); {
+	case ok:
+		return EventClass(event)
+	case name == readProperties, name == introspect, name == subscribe:
+		return ClassRead
+	}
+	return CommandClass(name)
+}
+
+// Classes are all, in the order of the constants above.
+func Classes() []Class { return slices.Clone(classes) }
+
+// ID is what a class is called in policies: class:read.
+func (c Class) ID() string { return ClassPrefix + string(c) }
+
+// ClassTable has a line for each class, in their order, and each command and event in it, sorted, as policies name them:
 // CLASS, tab, NAME. Commands that are not there are host, events sensitive-read.
-func Classes() string {
+func ClassTable() string {
 	var text strings.Builder
 	for _, class := range classes {
 		for _, table := range []struct {
 			prefix  string
 			classes map[string]Class
-		}{{"", commandClasses}, {eventPrefix, eventClasses}} {
+		}{{"", commandClasses}, {EventPrefix, eventClasses}} {
 			for _, name := range slices.Sorted(maps.Keys(table.classes)) {
 				if table.classes[name] == class {
 					fmt.Fprintf(&text, "%s\t%s%s\n", class, table.prefix, name)

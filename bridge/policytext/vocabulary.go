@@ -1,4 +1,4 @@
-package access
+package policytext
 
 import (
 	"fmt"
@@ -11,6 +11,7 @@ import (
 	"github.com/cedar-policy/cedar-go/types"
 
 	"qmp-dbus-bridge/bridge/account"
+	"qmp-dbus-bridge/bridge/action"
 )
 
 // maxSlip is how many letters a word may differ in from one that is suggested instead.
@@ -52,15 +53,12 @@ var entityTypes = []string{"Action", "Caller", "Group", "Role", "User", "VM"}
 var knownActions = actionIDs()
 
 func actionIDs() map[string]bool {
-	ids := map[string]bool{readProperties: true, introspect: true, subscribe: true}
-	for command := range commandClasses {
-		ids[command] = true
+	ids := make(map[string]bool)
+	for _, one := range action.Listed() {
+		ids[one.String()] = true
 	}
-	for event := range eventClasses {
-		ids[eventPrefix+event] = true
-	}
-	for _, class := range classes {
-		ids[classPrefix+string(class)] = true
+	for _, class := range action.Classes() {
+		ids[class.ID()] = true
 	}
 	return ids
 }
@@ -82,7 +80,7 @@ func wrongEntity(uid types.EntityUID) string {
 			return wrongAccount(uid)
 		}
 	case "Caller":
-		if !isUniqueName(id) {
+		if len(id) < 2 || id[0] != ':' {
 			return fmt.Sprintf("%v: callers are named by their unique names, like :1.5; users are User::\"1000\"", uid)
 		}
 	case "VM":
@@ -118,7 +116,7 @@ func commandOfMethod(name string) (string, bool) {
 	if name == "" || name[0] < 'A' || name[0] > 'Z' {
 		return "", false
 	}
-	for _, command := range slices.Sorted(maps.Keys(commandClasses)) {
+	for _, command := range slices.Sorted(maps.Keys(knownActions)) {
 		if strings.EqualFold(strings.NewReplacer("-", "", "_", "").Replace(command), name) {
 			return command, true
 		}
@@ -129,7 +127,7 @@ func commandOfMethod(name string) (string, bool) {
 // wrongAction says why an action can't be meant.
 func wrongAction(id string) string {
 	kind := "command"
-	for _, prefix := range []string{classPrefix, eventPrefix} {
+	for _, prefix := range []string{action.ClassPrefix, action.EventPrefix} {
 		if strings.HasPrefix(id, prefix) {
 			kind = strings.TrimSuffix(prefix, ":")
 		}

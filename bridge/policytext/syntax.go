@@ -1,4 +1,4 @@
-package access
+package policytext
 
 import (
 	"fmt"
@@ -11,37 +11,13 @@ import (
 	"github.com/cedar-policy/cedar-go"
 )
 
-const (
-	// maxTokens bounds one policy. Cedar's parser and evaluator descend with it, and Go ends a program whose stack
-	// exceeds 1 GB: a policy of 524288 brackets does that. One that lists every command has 1200.
-	maxTokens = 8192
-	// maxPolicies bounds all files together; a decision may have to look at each.
-	maxPolicies = 4096
-)
+// maxTokens bounds one policy. Cedar's parser and evaluator descend with it, and Go ends a program whose stack
+// exceeds 1 GB: a policy of 524288 brackets does that. One that lists every command has 1200.
+const maxTokens = 8192
 
-// statement is one policy of a file.
-type statement struct {
-	rule *cedar.Policy
-	file string
-	place
-	text string
-}
-
-// tokens are those of the statement alone.
-func (s statement) tokens() tokens {
-	return tokenize(s.text, s.place, func(place, string) {}) // parse has seen to errors
-}
-
-// where is FILE:LINE:COLUMN.
-func (s statement) where() string { return fmt.Sprintf("%s:%d:%d", s.file, s.line, s.column) }
-
-func (p place) problem(file, format string, values ...any) Problem {
-	return Problem{File: file, Line: p.line, Column: p.column, Text: fmt.Sprintf(format, values...)}
-}
-
-// parse reads the policies of a file, each by itself, so that all that are wrong can be told. Where there are problems,
-// the statements are the others.
-func parse(file, text string) (statements []statement, problems Problems) {
+// Parse reads the policies of a file, each by itself, so that all that are wrong can be told. Where there are problems,
+// the statements are the others. A policy has 8192 words at most.
+func Parse(file, text string) (statements []Statement, problems Problems) {
 	if at, bad := badCharacter(text); bad {
 		return nil, Problems{at.problem(file, "not plain UTF-8: a NUL, a byte order mark, or bytes that are no character")}
 	}
@@ -55,7 +31,7 @@ func parse(file, text string) (statements []statement, problems Problems) {
 		one := all.first()
 		all = all[len(one):]
 		end := one[len(one)-1].end()
-		s := statement{file: file, place: one[0].place, text: text[one[0].offset:end]}
+		s := Statement{File: file, place: one[0].place, text: text[one[0].offset:end]}
 		if len(one) > maxTokens {
 			problems = append(problems, one[maxTokens].problem(file, "a policy of more than %d words: split it", maxTokens))
 			continue
@@ -65,7 +41,7 @@ func parse(file, text string) (statements []statement, problems Problems) {
 			problems = append(problems, s.syntaxProblem(err))
 			continue
 		}
-		s.rule = rules[0] // one has one semicolon
+		s.Rule = rules[0] // one has one semicolon
 		statements = append(statements, s)
 	}
 	return statements, problems
@@ -88,7 +64,7 @@ var cedarError = regexp.MustCompile(`<input>:(\d+):(\d+)(?: "(?:[^"\\]|\\.)*")?:
 var unwanted = regexp.MustCompile(`^(?:exact got (.*) want (.*)|unexpected effect: (.*))$`)
 
 // syntaxProblem gives an error of Cedar's parser its place.
-func (s statement) syntaxProblem(err error) Problem {
+func (s Statement) syntaxProblem(err error) Problem {
 	parts := cedarError.FindStringSubmatch(err.Error())
 	if parts == nil {
 		return s.literalProblem(err)
@@ -110,7 +86,7 @@ func (s statement) syntaxProblem(err error) Problem {
 		}
 		at = s.tokens().before(at, got)
 	}
-	return at.problem(s.file, "syntax: %s", what)
+	return at.problem(s.File, "syntax: %s", what)
 }
 
 // wants are errors of Cedar's parser that name neither what it got, which is the token in front, nor what would do.
@@ -122,14 +98,14 @@ var wants = map[string]string{
 }
 
 // unexpected says what stands in front of a place, and what was wanted there.
-func (s statement) unexpected(at place, want string) Problem {
+func (s Statement) unexpected(at place, want string) Problem {
 	t := s.tokens()
 	i := len(t) - 1
 	for i > 0 && !t[i-1].before(at) {
 		i--
 	}
 	if t.at(i).kind == scanner.EOF && slices.Contains(openings, t.at(i-1).text) {
-		return at.problem(s.file, "syntax: the file ends, want %s", want)
+		return at.problem(s.File, "syntax: the file ends, want %s", want)
 	}
 	i = max(i-1, 0)
 	if i > 0 && t.is(i-1, "is") {
@@ -138,7 +114,7 @@ func (s statement) unexpected(at place, want string) Problem {
 	if t.is(i, "?") {
 		want += "; there are no templates here"
 	}
-	return t[i].problem(s.file, "syntax: got %s, want %s", t[i].text, want)
+	return t[i].problem(s.File, "syntax: got %s, want %s", t[i].text, want)
 }
 
 // openings are words behind which something has to follow.
@@ -155,7 +131,7 @@ func (t tokens) before(at place, text string) place {
 }
 
 // literalProblem finds the number or string that Cedar can't read; it tells no place for those.
-func (s statement) literalProblem(err error) Problem {
+func (s Statement) literalProblem(err error) Problem {
 	t := s.tokens()
 	_, what, _ := strings.Cut(err.Error(), "parser error: ")
 	for i, one := range t {
@@ -170,8 +146,8 @@ func (s statement) literalProblem(err error) Problem {
 		}
 		var rule cedar.Policy
 		if rule.UnmarshalCedar([]byte("permit (principal, action, resource) when { "+expression+" };")) != nil {
-			return one.problem(s.file, "syntax: %s: %s", one.text, what)
+			return one.problem(s.File, "syntax: %s: %s", one.text, what)
 		}
 	}
-	return s.problem(s.file, "syntax: %s", what)
+	return s.Problem("syntax: %s", what)
 }

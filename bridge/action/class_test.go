@@ -1,24 +1,24 @@
-package access_test
+package action_test
 
 import (
 	"os"
 	"strings"
 	"testing"
 
-	"qmp-dbus-bridge/bridge/access"
+	"qmp-dbus-bridge/bridge/action"
 )
 
 // table reads the first two columns of one of the package's tables.
-func table(tb testing.TB, file string) map[string]access.Class {
+func table(tb testing.TB, file string) map[string]action.Class {
 	tb.Helper()
 	text, err := os.ReadFile(file)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	rows := make(map[string]access.Class)
+	rows := make(map[string]action.Class)
 	for line := range strings.Lines(string(text)) {
 		if columns := strings.Split(line, "\t"); line[0] != '#' {
-			rows[columns[0]] = access.Class(columns[1])
+			rows[columns[0]] = action.Class(columns[1])
 		}
 	}
 	if len(rows) < 50 {
@@ -29,12 +29,12 @@ func table(tb testing.TB, file string) map[string]access.Class {
 
 func TestCommandClass(t *testing.T) {
 	for name, want := range table(t, "risk.tsv") {
-		if got := access.CommandClass(name); got != want {
+		if got := action.CommandClass(name); got != want {
 			t.Errorf("CommandClass(%q) = %q, want %q", name, got, want)
 		}
 	}
 	for _, name := range []string{"", "nonsense", "Stop", "STOP", "system-reset", "# command", "stop "} {
-		if got := access.CommandClass(name); got != access.ClassHost {
+		if got := action.CommandClass(name); got != action.ClassHost {
 			t.Errorf("CommandClass(%q) = %q, want host", name, got)
 		}
 	}
@@ -42,20 +42,20 @@ func TestCommandClass(t *testing.T) {
 
 func TestEventClass(t *testing.T) {
 	for name, want := range table(t, "events.tsv") {
-		if got := access.EventClass(name); got != want {
+		if got := action.EventClass(name); got != want {
 			t.Errorf("EventClass(%q) = %q, want %q", name, got, want)
 		}
 	}
 	for _, name := range []string{"", "NEW_EVENT", "stop", "# event"} {
-		if got := access.EventClass(name); got != access.ClassSensitiveRead {
+		if got := action.EventClass(name); got != action.ClassSensitiveRead {
 			t.Errorf("EventClass(%q) = %q, want sensitive-read", name, got)
 		}
 	}
 }
 
 // What is printed of the classes is what the tables say.
-func TestClasses(t *testing.T) {
-	lines := strings.Split(strings.TrimSuffix(access.Classes(), "\n"), "\n")
+func TestClassTable(t *testing.T) {
+	lines := strings.Split(strings.TrimSuffix(action.ClassTable(), "\n"), "\n")
 	commands, events := table(t, "risk.tsv"), table(t, "events.tsv")
 	if len(lines) != len(commands)+len(events) {
 		t.Errorf("%d lines for %d commands and %d events", len(lines), len(commands), len(events))

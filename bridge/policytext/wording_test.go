@@ -1,28 +1,24 @@
-package access_test
+package policytext_test
 
 import (
-	"errors"
 	"os"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
-	"qmp-dbus-bridge/bridge/access"
+	"qmp-dbus-bridge/bridge/action"
+	"qmp-dbus-bridge/bridge/policytext"
 )
 
-// problemsOf loads a policy file and returns what is wrong with it, LINE:COLUMN: text.
-func problemsOf(t *testing.T, text string) []string {
-	t.Helper()
-	path := policyFile(t, text)
-	_, err := newWithFiles(path)
-	var problems access.Problems
-	if err != nil && !errors.As(err, &problems) {
-		t.Fatalf("%q: %v is no list of problems", text, err)
+// problemsOf says what is wrong with a text, LINE:COLUMN: text.
+func problemsOf(text string) (lines []string) {
+	statements, problems := policytext.Parse("file", text)
+	for _, s := range statements {
+		problems = append(problems, s.Check()...)
 	}
-	var lines []string
-	for _, p := range problems {
-		lines = append(lines, strings.TrimPrefix(p.Error(), path+":"))
+	for _, p := range problems.InOrder() {
+		lines = append(lines, strings.TrimPrefix(p.Error(), "file:"))
 	}
 	return lines
 }
@@ -166,9 +162,8 @@ func TestWrongWords(t *testing.T) {
 		{"escaped", `permit (principal, action == Action::"\u{73}tp\x6f", resource);`, []string{
 			`1:30: unknown command "stpo": did you mean "stop"?`,
 		}},
-		{"all of several policies", "permit (principal, action == Action::\"stpo\", resource);\n@id(\"x y\")\npermit (principal in Role::\"vewer\", action, resource);", []string{
+		{"all of several policies", "permit (principal, action == Action::\"stpo\", resource);\n@id(\"x\")\npermit (principal in Role::\"vewer\", action, resource);", []string{
 			`1:30: unknown command "stpo": did you mean "stop"?`,
-			`2:1: "x y" cannot be an id: want up to 64 of A-Z a-z 0-9 . _ -`,
 			`3:22: unknown role "vewer": did you mean "viewer"?`,
 		}},
 		{"syntax and words", "permit (principal in Role::\"vewer\", action, resource);\n\n  permit (principl, action, resource);\n  forbid (principal;\npermit", []string{
@@ -178,7 +173,7 @@ func TestWrongWords(t *testing.T) {
 			`5:7: syntax: the file ends, want (`,
 		}},
 	} {
-		if diff := cmp.Diff(tt.want, problemsOf(t, tt.text)); diff != "" {
+		if diff := cmp.Diff(tt.want, problemsOf(tt.text)); diff != "" {
 			t.Errorf("%s: (-want +got)\n%s", tt.name, diff)
 		}
 	}
@@ -210,21 +205,10 @@ func TestSyntaxErrors(t *testing.T) {
 		"permit (principal, action, resource) when { \"\\q\" };":                  "1:45: syntax: invalid char escape",
 		"permit (principal, action, resource) when { \"a\" == \"\\u{110000}\" };": "1:52: syntax: \"\\u{110000}\": ",
 	} {
-		got := problemsOf(t, text)
+		got := problemsOf(text)
 		if len(got) != 1 || !strings.HasPrefix(got[0], want) {
 			t.Errorf("%q: %q, want %q", text, got, want)
 		}
-	}
-}
-
-// Each file's problems are told, not only the first file's.
-func TestProblemsOfSeveralFiles(t *testing.T) {
-	first, second := policyFile(t, `permit (principal, action == Action::"stpo", resource);`), policyFile(t, `permit`)
-	_, err := newWithFiles(first, first+".missing", second)
-	want := first + `:1:30: unknown command "stpo": did you mean "stop"?` + "\n" +
-		first + ".missing: no such file or directory\n" + second + ":1:7: syntax: the file ends, want ("
-	if err == nil || err.Error() != want {
-		t.Errorf("error %v, want %s", err, want)
 	}
 }
 
@@ -238,20 +222,14 @@ func TestRightWords(t *testing.T) {
 		`permit (principal, action, resource) when { {uuid: principal.uid}.uuid == 5 && [principal].contains(principal) };`,
 		`permit (principal, action, resource) when { ip("127.0.0.1").isLoopback() && decimal("1.5") == decimal("1.5") };`,
 	} {
-		if got := problemsOf(t, text); got != nil {
+		if got := problemsOf(text); got != nil {
 			t.Errorf("%s: %q", text, got)
 		}
 	}
-	for _, file := range []string{"risk.tsv", "events.tsv"} {
-		var all strings.Builder
-		for name := range table(t, file) {
-			if file == "events.tsv" {
-				name = "event:" + name
-			}
-			all.WriteString(`permit (principal, action == Action::"` + name + `", resource);`)
-		}
-		if got := problemsOf(t, all.String()); got != nil {
-			t.Errorf("%s: %q", file, got)
+	for _, known := range action.Listed() {
+		text := `permit (principal, action == Action::"` + known.String() + `", resource);`
+		if got := problemsOf(text); got != nil {
+			t.Errorf("%s: %q", text, got)
 		}
 	}
 }
@@ -262,14 +240,14 @@ func TestFrozenCommandsHaveAClass(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	commands, seen := table(t, "risk.tsv"), 0
+	seen := 0
 	for line := range strings.Lines(string(frozen)) {
 		name, _, _ := strings.Cut(line, "\t")
 		if strings.HasPrefix(name, "#") {
 			continue
 		}
 		seen++
-		if _, ok := commands[name]; !ok {
+		if !action.IsListed(name) {
 			t.Errorf("%s has no class", name)
 		}
 	}
@@ -281,7 +259,7 @@ func TestFrozenCommandsHaveAClass(t *testing.T) {
 func TestPolicySizes(t *testing.T) {
 	const head, tail = `permit (principal, action, resource) when { true`, ` };`
 	and := strings.Repeat(" && true", (8192-12)/3) // && is two words here
-	if got := problemsOf(t, head+and+tail); got != nil {
+	if got := problemsOf(head + and + tail); got != nil {
 		t.Errorf("%d words: %q", 12+3*((8192-12)/3), got)
 	}
 	for name, text := range map[string]string{
@@ -290,16 +268,9 @@ func TestPolicySizes(t *testing.T) {
 		"negations":  `permit (principal, action, resource) when { ` + strings.Repeat("!", 1<<20-100) + tail,
 		"attributes": `permit (principal, action, resource) when { context` + strings.Repeat(".a", 1<<19-100) + tail,
 	} {
-		got := problemsOf(t, text)
+		got := problemsOf(text)
 		if len(got) != 1 || !strings.HasSuffix(got[0], "a policy of more than 8192 words: split it") {
 			t.Errorf("%s: %.200q", name, got)
 		}
-	}
-	many := strings.Repeat(permitAll, 4096-7) // the built-in ones count
-	if got := problemsOf(t, many); got != nil {
-		t.Errorf("4096 policies: %q", got)
-	}
-	if got := problemsOf(t, many+"\n"+permitAll); len(got) != 1 || got[0] != "2:1: more than 4096 policies" {
-		t.Errorf("4097 policies: %q", got)
 	}
 }

@@ -1,4 +1,4 @@
-package access
+package policytext
 
 import (
 	"cmp"
@@ -22,7 +22,7 @@ func (p Problem) Error() string {
 	return fmt.Sprintf("%s:%d:%d: %s", p.File, p.Line, p.Column, p.Text)
 }
 
-// Problems are all that is wrong, in the order of the files and their lines; it is the error of New for policy files.
+// Problems are all that is wrong, in the order of the files and their lines; it is what is wrong with policy files as an error.
 type Problems []Problem
 
 // Error has one line for each.
@@ -34,8 +34,8 @@ func (all Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// inOrder sorts the problems of one file, each once.
-func (all Problems) inOrder() Problems {
+// InOrder sorts the problems of one file, each once.
+func (all Problems) InOrder() Problems {
 	slices.SortStableFunc(all, func(a, b Problem) int {
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 	})
