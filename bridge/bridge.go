@@ -241,12 +241,12 @@ func (b *Bridge) commands() *commands { return b.known.Load() }
 // wake lets a sender's waiting call try again.
 func (b *Bridge) wake(sender string) { b.seat.Load().Wake(sender) }
 
-// account is the user who answers for a sender.
-func (b *Bridge) account(sender string) endpoint.Account {
+// account is the user who answers for a sender, and whether the sender is an administrator.
+func (b *Bridge) account(sender string) (user endpoint.Account, admin bool) {
 	if caller := b.callers.Known(sender); caller != nil {
-		return endpoint.Account(caller.UID)
+		return endpoint.Account(caller.UID), b.policy.Load().Administers(caller)
 	}
-	return endpoint.Unknown
+	return endpoint.Unknown, false
 }
 
 // Name is what the QEMU that was connected last calls itself, as the property Name has it.

@@ -1,11 +1,13 @@
 package bridge_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/godbus/dbus/v5"
 
+	"qmp-dbus-bridge/bridge/endpoint"
 	"qmp-dbus-bridge/e2e/rig"
 	"qmp-dbus-bridge/qmp/qmptest"
 )
@@ -177,4 +179,69 @@ func TestUrgentPlacesOfUsers(t *testing.T) {
 	for _, calls := range replies {
 		w.as(admin).answered(calls)
 	}
+}
+
+// TestSharesOfUsers has two users who are no administrators hold all that they may have waiting while QEMU answers
+// nothing: an administrator still reads properties, and has commands executed, in turn and out of band.
+func TestSharesOfUsers(t *testing.T) {
+	m := newMachine(t, map[string]string{"query-qmp-schema": yankSchema})
+	m.die()
+	m.listen(qmptest.Options{Greeting: greetingOOB})
+	m.hold(common, true)
+	w := serve(t, m)
+	var replies []chan *dbus.Call
+	for _, share := range []struct {
+		user   rig.User
+		places int
+	}{{viewer, ofASender}, {viewer, ofAUser - ofASender}, {operator, ofUsers - ofAUser}} {
+		replies = append(replies, w.as(share.user).ask(share.places))
+	}
+	var waiting []*qmptest.Request
+	for range ofUsers {
+		waiting = append(waiting, m.nextHeld())
+	}
+	large := largestArgument(t, w)
+	for _, user := range []rig.User{viewer, operator} {
+		for range 4 { // of two calls: half of what may wait
+			c, calls := w.as(user), make(chan *dbus.Call, 2)
+			for range cap(calls) {
+				c.Object(busName, qmpPath).Go(callJSON, 0, calls, common, large)
+			}
+			if err := c.BusObject().Call("org.freedesktop.DBus.GetId", 0).Err; err != nil { // the bus has passed all on
+				t.Fatal(err)
+			}
+			replies = append(replies, calls)
+		}
+	}
+	c := w.as(admin)
+	if status := get[string](c, "Status"); status != "running" {
+		t.Errorf("Status = %q, want running", status)
+	}
+	if _, err := c.execute("query-yank"); err != nil {
+		t.Errorf("a command out of band: %v", err)
+	}
+	calls := c.ask(1)
+	waiting = append(waiting, m.nextHeld())
+	m.finish(common, waiting)
+	c.answered(calls)
+	refused := 0
+	for _, calls := range replies {
+		for range cap(calls) {
+			if errorName((<-calls).Err) == dbusError+"LimitsExceeded" {
+				refused++
+			}
+		}
+	}
+	if refused == 0 {
+		t.Error("the users had no more waiting than they may")
+	}
+}
+
+// largestArgument makes a call of common by CallJson so large that sixteen of them are all that may wait, but for some bytes.
+func largestArgument(t *testing.T, w *world) string {
+	t.Helper()
+	const sender = 16 // what the bus adds to the header
+	message := rig.CallMessage(busName, qmpPath, "org.qemu.VM1.QMP", "CallJson", common, "")
+	empty := len(rig.DialRaw(t, admin, w.bus.Address).Encode(t, message))
+	return strings.Repeat("x", endpoint.MaxQueuedTotal/16-endpoint.CallCost-8-sender-empty)
 }

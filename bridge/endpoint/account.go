@@ -8,10 +8,8 @@ const Unknown Account = -1
 
 // account is one with senders in the queue.
 type account struct {
-	key     Account
-	senders int
-	bytes   int // of their calls that wait
-	fds     int // likewise
+	key Account
+	pool
 }
 
 // accounts are those with senders in the queue. The zero value has none.
@@ -37,7 +35,7 @@ func (as *accounts) of(key Account) *account {
 func (as *accounts) fresh() *account {
 	a := as.idle
 	if a == nil {
-		a = new(account)
+		a = &account{pool: pool{share: accountShare, whose: " of your user"}}
 	}
 	as.idle = nil
 	return a
@@ -45,24 +43,24 @@ func (as *accounts) fresh() *account {
 
 // join has s answered for by its account, with the calls that it has.
 func (q *queue) join(s *sender) {
+	admin := true
 	if q.accountOf == nil {
 		s.account = q.fresh() // one of its own, in no table
 		s.account.key = 0
 	} else {
-		s.account = q.of(q.accountOf(s.name))
+		var key Account
+		key, admin = q.accountOf(s.name)
+		s.account = q.of(key)
 	}
-	s.account.senders++
-	s.account.bytes += s.bytes
-	s.account.fds += s.fds
+	s.draws = q.drawnBy(s.draws[:0], s.account, admin)
+	s.charge(s.load, 1)
 }
 
 // leave is the opposite of join.
 func (q *queue) leave(s *sender) {
 	a := s.account
+	s.charge(s.load, -1)
 	s.account = nil
-	a.senders--
-	a.bytes -= s.bytes
-	a.fds -= s.fds
 	if a.senders > 0 {
 		return
 	}
@@ -70,4 +68,21 @@ func (q *queue) leave(s *sender) {
 		delete(q.byKey, a.key)
 	}
 	q.idle = a
+}
+
+// charge adds to what is drawn from each pool of s, n = 1, or takes it off, n = -1.
+func (s *sender) charge(l load, n int) {
+	for _, p := range s.draws {
+		p.add(l, n)
+	}
+}
+
+// overdraws tells which pool of s would exceed its share with more, if any.
+func (s *sender) overdraws(more load, limits *Limits) string {
+	for _, p := range s.draws {
+		if exceeded := p.exceeds(more, limits); exceeded != "" {
+			return exceeded
+		}
+	}
+	return ""
 }

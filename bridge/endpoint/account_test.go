@@ -8,7 +8,11 @@ import (
 	"testing"
 
 	"qmp-dbus-bridge/bridge/endpoint"
+	"qmp-dbus-bridge/schema/wire"
 )
+
+// administrator is the account of one.
+const administrator = 0
 
 // accounts tell who answers for a sender: the number before the dot in ":3.7", unless it is not known.
 type accounts struct {
@@ -16,14 +20,13 @@ type accounts struct {
 	unknown map[string]bool
 }
 
-func (a *accounts) of(sender string) endpoint.Account {
+func (a *accounts) of(sender string) (account endpoint.Account, admin bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	var account endpoint.Account
 	if _, err := fmt.Sscanf(sender, ":%d.", &account); err != nil || a.unknown[sender] {
-		return endpoint.Unknown
+		return endpoint.Unknown, false
 	}
-	return account
+	return account, account == administrator
 }
 
 func (a *accounts) learn(sender string) {
@@ -89,49 +92,59 @@ func TestTurnsOfAccounts(t *testing.T) {
 	}
 }
 
+// filling fills what the senders of an account may make us hold, of which size is given: that many senders, bytes
+// or descriptors.
+var filling = map[string]struct {
+	all  int
+	fill func(b *bus, account, size int)
+	over string // in the text of the refusal
+}{
+	"senders": {endpoint.MaxSenders, func(b *bus, account, size int) {
+		for i := range size {
+			b.send(call(of(account, i), "Echo"), nil)
+		}
+	}, "too many callers of "},
+	"bytes": {endpoint.MaxQueuedTotal, func(b *bus, account, free int) {
+		for i := 0; free > 0; i++ {
+			head := textCall(of(account, i/2), "Echo")
+			size := min(free-endpoint.CallCost, endpoint.MaxMessage)
+			b.send(head, text(b.sized(head, size)))
+			free -= size + endpoint.CallCost
+			eventually(b, "we read", func() bool { return b.sock.Queued() == 0 })
+		}
+	}, "the calls of "},
+	"descriptors": {endpoint.MaxHeldFDs, func(b *bus, account, size int) {
+		for i := range size / endpoint.MaxCallFDs {
+			writers, _ := pipes(b, endpoint.MaxCallFDs)
+			b.send(call(of(account, i/4), "Echo"), nil, writers...)
+			eventually(b, "we read", func() bool { return b.sock.Queued() == 0 })
+		}
+	}, "too many file descriptors of "},
+}
+
+// wantRefused fails unless a call with a descriptor is refused with this text.
+func (b *bus) wantRefused(sender, over string) {
+	b.Helper()
+	writers, readers := pipes(b, 1)
+	refused := b.wantError(b.send(call(sender, "Echo"), nil, writers...), limitsExceeded)
+	d := refused.Decoder()
+	if text := d.String(); !strings.Contains(text, over) {
+		b.Errorf("refused for %q, want %q", text, over)
+	}
+	wantClosed(b, readers)
+}
+
 // One account has half of what all senders may make us hold: at that, and one past it, while another's
 // calls are still taken.
 func TestAccountShare(t *testing.T) {
-	for name, limit := range map[string]struct {
-		fill func(b *bus)
-		over string // in the text of the refusal
-	}{
-		"senders": {func(b *bus) {
-			for i := range endpoint.MaxSenders / 2 {
-				b.send(call(of(3, i), "Echo"), nil)
-			}
-		}, "too many callers of your user"},
-		"bytes": {func(b *bus) {
-			free := endpoint.MaxQueuedTotal / 2
-			for i := 0; free > 0; i++ {
-				head := textCall(of(3, i/2), "Echo")
-				size := min(free-endpoint.CallCost, endpoint.MaxMessage)
-				b.send(head, text(b.sized(head, size)))
-				free -= size + endpoint.CallCost
-				eventually(b, "we read", func() bool { return b.sock.Queued() == 0 })
-			}
-		}, "the calls of your user"},
-		"descriptors": {func(b *bus) {
-			for i := range endpoint.MaxHeldFDs / 2 / endpoint.MaxCallFDs {
-				writers, _ := pipes(b, endpoint.MaxCallFDs)
-				b.send(call(of(3, i/4), "Echo"), nil, writers...)
-				eventually(b, "we read", func() bool { return b.sock.Queued() == 0 })
-			}
-		}, "too many file descriptors of your user"},
-	} {
+	for name, limit := range filling {
 		t.Run(name, func(t *testing.T) {
 			h := hold()
 			h.all = true
 			c, b, _ := accountable(t, h)
-			limit.fill(b)
-			writers, readers := pipes(t, 1)
-			refused := b.wantError(b.send(call(of(3, 9999), "Echo"), nil, writers...), limitsExceeded)
-			d := refused.Decoder()
-			if text := d.String(); !strings.Contains(text, limit.over) {
-				t.Errorf("refused for %q, want %q", text, limit.over)
-			}
-			wantClosed(t, readers)
-			writers, _ = pipes(t, 1)
+			limit.fill(b, 3, limit.all/2)
+			b.wantRefused(of(3, 9999), limit.over+"your user")
+			writers, _ := pipes(t, 1)
 			other := b.send(call(of(4, 0), "Echo"), nil, writers...)
 			c.Forget(of(3, 0))
 			h.letAllGo()
@@ -141,6 +154,90 @@ func TestAccountShare(t *testing.T) {
 			b.wantReply(b.send(call(of(3, 9999), "Echo"), nil, writers...), "")
 		})
 	}
+}
+
+// All who are no administrators have three quarters: at that, and one past it, while an administrator's calls are
+// still taken, though it is not known at first who he is.
+func TestUsersShare(t *testing.T) {
+	for name, limit := range filling {
+		t.Run(name, func(t *testing.T) {
+			h := hold()
+			h.all = true
+			c, b, known := accountable(t, h)
+			limit.fill(b, 3, limit.all/2)
+			limit.fill(b, 4, limit.all/4)
+			b.wantRefused(of(4, 9999), limit.over+"users who are no administrators")
+			b.wantRefused(of(5, 0), limit.over+"users who are no administrators")
+			first := of(administrator, 9999)
+			known.mu.Lock()
+			known.unknown[first] = true
+			known.mu.Unlock()
+			writers, _ := pipes(t, 1)
+			waits := b.send(call(first, "Echo"), nil, writers...)
+			eventually(t, "the administrator's call waits", func() bool { return h.times(first) == 1 })
+			limit.fill(b, administrator, limit.all/8)
+			known.learn(first)
+			h.letAllGo()
+			c.Wake(first)
+			m := b.next()
+			for m.ReplySerial != waits { // others of his may not have been handled until now
+				m = b.next()
+			}
+			if m.Type != wire.MethodReturn {
+				t.Errorf("an administrator's call: %s", m.ErrorName)
+			}
+		})
+	}
+}
+
+// All who are no administrators or not known have seven eighths: at that, and one past it, while a known
+// administrator's calls are still taken.
+func TestOthersShare(t *testing.T) {
+	for name, limit := range filling {
+		t.Run(name, func(t *testing.T) {
+			h := hold()
+			h.all = true
+			c, b, known := accountable(t, h)
+			known.mu.Lock()
+			for i := range endpoint.MaxSenders {
+				known.unknown[of(5, i)] = true
+			}
+			known.mu.Unlock()
+			limit.fill(b, 3, limit.all/2)
+			limit.fill(b, 5, limit.all*3/8)
+			b.wantRefused(of(5, endpoint.MaxSenders-1), limit.over+"users who are no administrators")
+			writers, _ := pipes(t, 1)
+			waits := b.send(call(of(administrator, 0), "Echo"), nil, writers...)
+			eventually(t, "the administrator's call waits", func() bool { return h.times(of(administrator, 0)) == 1 })
+			h.letAllGo()
+			c.Wake(of(administrator, 0))
+			b.wantReply(waits, "")
+		})
+	}
+}
+
+// Calls that were taken when it was not known who answers for them are refused once that is known, and his share is full
+// without them.
+func TestLateShare(t *testing.T) {
+	h := hold()
+	h.all = true
+	c, b, known := accountable(t, h)
+	late := of(3, 9999)
+	known.mu.Lock()
+	known.unknown[late] = true
+	known.mu.Unlock()
+	writers, readers := pipes(t, 1)
+	refused := b.send(call(late, "Echo"), nil, writers...)
+	bytes := filling["bytes"]
+	bytes.fill(b, 3, bytes.all/2)
+	b.wantRefused(of(3, 5000), bytes.over+"your user") // and so all has been taken
+	known.learn(late)
+	c.Wake(late)
+	b.wantError(refused, limitsExceeded)
+	wantClosed(t, readers)
+	c.Forget(of(3, 0))
+	h.letAllGo()
+	b.wantReply(b.send(call(late, "Echo"), nil), "")
 }
 
 // Senders whose account is not known yet share one, until it is.

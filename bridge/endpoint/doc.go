@@ -26,8 +26,8 @@
 //
 // # Limits
 //
-// [Limits] and the constants beside it are what a sender can make us hold, and an account
-// half of what all may; past them a call is answered
+// [Limits] and the constants beside it are what a sender can make us hold, an account
+// half of what all may, and all who are no administrators three quarters; past them a call is answered
 // org.freedesktop.DBus.Error.LimitsExceeded and its descriptors are closed.
 //
 // # Usage

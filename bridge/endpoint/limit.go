@@ -49,9 +49,6 @@ const (
 	MaxSenders = 1024
 	// MaxQueuedTotal is what the waiting calls of all senders may take, in bytes.
 	MaxQueuedTotal = 64 << 20
-	// accountShare is the part that the senders of one account may take of what all may:
-	// of MaxSenders, of MaxQueuedTotal, and of the descriptors held.
-	accountShare = 2
 
 	// keepEncoder is how large an encoder's buffer may be to be kept for the next message, in
 	// bytes: room for the largest ordinary reply, QEMU's schema. The collector takes those

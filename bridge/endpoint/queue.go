@@ -25,9 +25,10 @@ const (
 // from it, so that nobody who only called Wake works for a flooding sender for long.
 type queue struct {
 	handle    func(*Call) Verdict
-	drop      func(*Call) // lets go of a call that nobody will handle
-	blocked   func() bool // no call may start now; resume tells when that may have changed
-	accountOf func(sender string) Account
+	drop      func(*Call)         // lets go of a call that nobody will handle
+	refuse    func(*Call, string) // drops it and answers which limit it exceeded; does not wait
+	blocked   func() bool         // no call may start now; resume tells when that may have changed
+	accountOf func(sender string) (a Account, admin bool)
 	limits    Limits
 
 	// mu guards all below. It is held to look and move, never while a call is handled.
@@ -37,22 +38,22 @@ type queue struct {
 	spare   *sender                       // one without calls, to save making it anew for each call
 	running bool
 	accounts
+	pools
 	claimed bool      // whoever runs has to stop after this turn
 	stopped sync.Cond // signalled then
 	closed  bool
 	current *sender // whose call is being handled
-	bytes   int     // of all calls that wait
-	fds     int     // likewise
 }
 
 // sender is a caller with calls in the queue.
 type sender struct {
 	name    string
 	account *account
+	draws   []*pool // what the calls are counted in
 	calls   []*Call // waiting; the first one is being handled where this is queue.current
-	bytes   int
-	fds     int
+	load            // of those
 	state   senderState
+	early   bool // calls were taken before it was known who answers for them
 }
 
 type senderState int
@@ -64,8 +65,8 @@ const (
 	woken                      // and Wake came meanwhile
 )
 
-func newQueue(drop func(*Call), blocked func() bool) *queue {
-	q := &queue{drop: drop, blocked: blocked, senders: map[string]*sender{}}
+func newQueue(c *Conn) *queue {
+	q := &queue{drop: c.drop, refuse: c.answerRefused, blocked: c.backlogged, senders: map[string]*sender{}, pools: newPools()}
 	q.stopped.L = &q.mu
 	return q
 }
@@ -111,7 +112,7 @@ func (q *queue) admit(c *Call) (s *sender, exceeded string) {
 		return nil, exceeded
 	}
 	s.calls = append(s.calls, c)
-	q.count(s, c, 1)
+	s.count(c, 1)
 	if len(s.calls) == 1 {
 		q.enqueue(s)
 	}
@@ -120,28 +121,15 @@ func (q *queue) admit(c *Call) (s *sender, exceeded string) {
 
 // exceeds tells which limit s would exceed with c, if any.
 func (q *queue) exceeds(s *sender, c *Call) string {
-	a := s.account
 	switch {
-	case len(q.senders) > MaxSenders:
-		return "too many callers have calls waiting; try again later"
-	case a.senders > MaxSenders/accountShare:
-		return "too many callers of your user have calls waiting; try again later"
 	case len(s.calls) >= q.limits.QueuedCalls:
 		return "too many of your calls are waiting; wait for replies before sending more"
 	case s.bytes+c.size > q.limits.queuedBytes():
 		return "your waiting calls are too large; wait for replies before sending more"
 	case s.fds+c.held > q.limits.queuedFDs():
 		return "your waiting calls have too many file descriptors; wait for replies before sending more"
-	case a.bytes+c.size > MaxQueuedTotal/accountShare:
-		return "the calls of your user that wait here are too large; try again later"
-	case a.fds+c.held > q.limits.HeldFDs/accountShare:
-		return "too many file descriptors of your user are waiting here; try again later"
-	case q.bytes+c.size > MaxQueuedTotal:
-		return "the calls waiting here are too large; try again later"
-	case q.fds+c.held > q.limits.HeldFDs:
-		return "too many file descriptors are waiting here; try again later"
 	}
-	return ""
+	return s.overdraws(load{bytes: c.size, fds: c.held}, &q.limits)
 }
 
 func (q *queue) newSender(name string) *sender {
@@ -150,7 +138,8 @@ func (q *queue) newSender(name string) *sender {
 		s = new(sender)
 	}
 	q.spare = nil
-	s.name = name
+	s.name, s.early = name, false
+	s.load = load{senders: 1}
 	q.senders[name] = s
 	q.join(s)
 	return s
@@ -164,14 +153,10 @@ func (q *queue) remove(s *sender) {
 }
 
 // count adds what c holds, n = 1, or takes it off, n = -1.
-func (q *queue) count(s *sender, c *Call, n int) {
-	bytes, fds := n*c.size, n*c.held
-	s.bytes += bytes
-	s.account.bytes += bytes
-	q.bytes += bytes
-	s.fds += fds
-	s.account.fds += fds
-	q.fds += fds
+func (s *sender) count(c *Call, n int) {
+	l := load{bytes: c.size, fds: c.held}
+	s.add(l, n)
+	s.charge(l, n)
 }
 
 // enqueue gives s a turn. It may be known only now who answers for it.
@@ -179,6 +164,7 @@ func (q *queue) enqueue(s *sender) {
 	if s.account.key == Unknown {
 		q.leave(s)
 		q.join(s)
+		s.early = true
 	}
 	s.state = ready
 	q.ready.Add(s.account, s)
@@ -228,8 +214,14 @@ func (q *queue) takeTurns() {
 func (q *queue) turn(s *sender) {
 	s.state, q.current = handled, s
 	c := s.calls[0]
+	exceeded := q.late(s)
 	q.mu.Unlock()
-	verdict := q.handle(c)
+	verdict := Accepted
+	if exceeded == "" {
+		verdict = q.handle(c)
+	} else {
+		q.refuse(c, exceeded)
+	}
 	q.mu.Lock()
 	q.current = nil
 	switch {
@@ -242,9 +234,18 @@ func (q *queue) turn(s *sender) {
 	}
 }
 
+// late tells which limit calls of s exceed that were taken before it was known who answers for them.
+func (q *queue) late(s *sender) (exceeded string) {
+	if s.early && s.account.key != Unknown {
+		exceeded = s.overdraws(load{}, &q.limits)
+		s.early = exceeded != ""
+	}
+	return exceeded
+}
+
 // finish takes c, the first call of s, off the queue.
 func (q *queue) finish(s *sender, c *Call) {
-	q.count(s, c, -1)
+	s.count(c, -1)
 	s.calls = slices.Delete(s.calls, 0, 1)
 	if len(s.calls) > 0 {
 		q.enqueue(s)
@@ -281,7 +282,7 @@ func (q *queue) discard(s *sender) {
 		keep = 1
 	}
 	for _, c := range s.calls[keep:] {
-		q.count(s, c, -1)
+		s.count(c, -1)
 		q.drop(c)
 	}
 	s.calls = slices.Delete(s.calls, keep, len(s.calls))

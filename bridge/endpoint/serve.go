@@ -72,6 +72,11 @@ func (c *Conn) refuse(call *Call, exceeded string) {
 	for c.backlogged() {
 		time.Sleep(refusalPause)
 	}
+	c.answerRefused(call, exceeded)
+}
+
+func (c *Conn) answerRefused(call *Call, exceeded string) {
+	c.drop(call)
 	call.Fail(errLimitsName, exceeded)
 }
 
@@ -105,10 +110,11 @@ func (c *Conn) SetLimits(limits Limits) {
 
 // OnAccount has f tell who answers for a sender, so that the senders of one account share
 // a turn, and half of what all senders may make us hold: however many connections somebody opens, others
-// are served. f is called with locks held, must not block or call us, and says Unknown for a sender
+// are served. It also tells who is an administrator: all others together have three quarters, and seven
+// eighths with those who are not known. f is called with locks held, must not block or call us, and says Unknown for a sender
 // that it does not know yet, until Wake names that one. Without it each sender answers for
 // itself. It is called before Serve.
-func (c *Conn) OnAccount(f func(sender string) Account) { c.queue.accountOf = f }
+func (c *Conn) OnAccount(f func(sender string) (a Account, admin bool)) { c.queue.accountOf = f }
 
 func (c *Conn) drained() {
 	c.onDrain()
