@@ -324,6 +324,18 @@ func TestProgress(t *testing.T) {
 	}
 }
 
+// TestMigrationEndsWithoutEvent has a migration's source go from finish-migrate to postmigrate after its last event.
+func TestMigrationEndsWithoutEvent(t *testing.T) {
+	m := newMachine(t, nil)
+	w := serve(t, m)
+	signals := w.as(viewer).everything()
+	m.answer("query-status", `{"status": "finish-migrate", "running": false}`)
+	m.client().Event("MIGRATION", `{"status": "completed"}`)
+	told(t, signals, "! /org/qemu/VM1 map[Running:false Status:finish-migrate]")
+	m.answer("query-status", `{"status": "postmigrate", "running": false}`)
+	told(t, signals, "! /org/qemu/VM1 map[Status:postmigrate]")
+}
+
 // TestQEMUWithoutVM has a QEMU that has none of what is asked for, as qemu-storage-daemon: there are no
 // objects, and no complaints.
 func TestQEMUWithoutVM(t *testing.T) {

@@ -165,6 +165,18 @@ func TestMoving(t *testing.T) {
 	}
 }
 
+// TestFinishing has a status that ends without an event, and others.
+func TestFinishing(t *testing.T) {
+	for status, want := range map[string]bool{
+		"finish-migrate": true, "postmigrate": false, "inmigrate": false, "running": false, "paused": false, "": false,
+	} {
+		r, err := query(t, "query-status").Read([]byte(`{"status": "` + status + `", "running": false}`))
+		if err != nil || r.Moving != want {
+			t.Errorf("status %q: moving = %v, %v; want %v", status, r.Moving, err, want)
+		}
+	}
+}
+
 // TestProgress has jobs that are further than they could be.
 func TestProgress(t *testing.T) {
 	for text, want := range map[string]string{

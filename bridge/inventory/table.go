@@ -13,7 +13,7 @@ var Queries = [Count]Query{
 	Status: {
 		Command: "query-status",
 		Facts:   []schema.Property{{Name: "Status", Type: "s"}, {Name: "Running", Type: "b"}},
-		read:    facts(readStatus),
+		read:    readStatus,
 		// They don't tell which status it is: STOP comes for paused, io-error, save-vm and others
 		// (QEMU's qapi/run-state.json).
 		events: []string{

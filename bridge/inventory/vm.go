@@ -8,7 +8,20 @@ type runStatus struct {
 	Running bool   `json:"running"`
 }
 
-func readStatus(told runStatus) []Value { return []Value{Text(told.Status), Flag(told.Running)} }
+// finishing is the status in which a migration's source ends. It turns into postmigrate, or back into running, after
+// the last MIGRATION event, and the former without an event of its own (7.2's migration_iteration_finish).
+const finishing = "finish-migrate"
+
+// readStatus reads the status, and whether it is one that goes without an event.
+func readStatus(reply []byte) (Reading, error) {
+	moving := false
+	r, err := facts(func(told runStatus) []Value {
+		moving = told.Status == finishing
+		return []Value{Text(told.Status), Flag(told.Running)}
+	})(reply)
+	r.Moving = moving
+	return r, err
+}
 
 // readMachine reads the QOM type of the machine, which is its name with an end that all have.
 func readMachine(told string) []Value { return []Value{Text(strings.TrimSuffix(told, "-machine"))} }
