@@ -19,8 +19,9 @@ type layout struct {
 
 // kind is how objects of one kind are shown.
 type kind struct {
-	name       string // of the element above theirs
-	above      string // the path that ends with it
+	query      inventory.Set // the one that tells of them
+	name       string        // of the element above theirs
+	above      string        // the path that ends with it
 	main       *iface
 	interfaces []*iface // main and the standard ones
 }
@@ -38,16 +39,25 @@ func newLayout(fixed objects, vm *object) *layout {
 			l.facts = append(l.facts, func(s *state) inventory.Value { return s.readings[q].fact(f) })
 		}
 		if query.Kind != nil {
-			l.kinds[q] = newKind(vm.path, query.Kind)
+			l.kinds[q] = newKind(vm.path, inventory.SetOf(q), query.Kind)
 		}
 	}
 	return l
 }
 
-func newKind(vm string, k *inventory.Kind) *kind {
-	main := newInterface(schema.Interface{Name: k.Interface, Properties: k.Properties}, nil)
+// methodsOf makes the methods of the objects that come and go, by their interface.
+var methodsOf = map[string]func() []method{
+	"org.qemu.VM1.Block": blockMethods,
+}
+
+func newKind(vm string, query inventory.Set, k *inventory.Kind) *kind {
+	var methods []method
+	if of := methodsOf[k.Interface]; of != nil {
+		methods = of()
+	}
+	main := newInterface(schema.Interface{Name: k.Interface, Properties: k.Properties}, methods)
 	return &kind{
-		name: k.Name, above: vm + "/" + k.Name,
+		query: query, name: k.Name, above: vm + "/" + k.Name,
 		main: main, interfaces: append(standardInterfaces(), main),
 	}
 }

@@ -413,3 +413,6 @@ func (c *caller) changesOfJobs() <-chan *dbus.Signal {
 	}
 	return c.watch(dbus.WithMatchInterface(managerIf))
 }
+
+// at is the path of an object below the VM's.
+func at(below string) dbus.ObjectPath { return vmPath + "/" + dbus.ObjectPath(below) }

@@ -24,8 +24,11 @@ func newReading(k *kind, told inventory.Reading, before *reading) *reading {
 	for i := range told.Items {
 		path := k.above + "/" + told.Items[i].Element
 		o := before.find(path)
-		if o == nil || !slices.Equal(o.values, told.Items[i].Values) {
-			o = &object{path: path, interfaces: k.interfaces, main: k.main, values: told.Items[i].Values}
+		if o == nil || o.id != told.Items[i].ID || !slices.Equal(o.values, told.Items[i].Values) {
+			o = &object{
+				path: path, interfaces: k.interfaces,
+				id: told.Items[i].ID, query: k.query, main: k.main, values: told.Items[i].Values,
+			}
 			same = false
 		}
 		now.objects = append(now.objects, o)

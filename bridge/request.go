@@ -32,7 +32,8 @@ type request struct {
 	malformed error             // what parse found wrong with the arguments
 	decision  access.Decision   // the zero value is a refusal
 	decided   qmp.Command       // that decision is about, if it is about one
-	wrapped   []access.Decision // on the commands that this one wraps
+	wrapped   []access.Decision // on the commands that this one wraps, or those of guards that are allowed
+	guards    []string          // commands: who may not run one gets the result without what it guards
 	plan      *schema.Command   // of the command that is forwarded, if QEMU has it
 	outOfBand bool              // QEMU is to execute it past the others
 	slots     *slots            // where a place is taken; nil if none
@@ -91,7 +92,7 @@ func (b *Bridge) giveBack(sender string, but *slots) {
 // in turn, or of those out of band, which are there for when it is stuck; nil if it
 // executes none.
 func (r *request) lane() *slots {
-	if !r.method.forwards {
+	if !r.method.forwards && (r.method.asks == nil || !r.method.asks(r)) {
 		return nil
 	}
 	if r.method.plan != nil {
@@ -136,6 +137,7 @@ func (r *request) decide() bool {
 	r.decision = r.policy.Decide(r.caller, r.action, r.decided.Arguments)
 	if r.decision.Allowed() && r.malformed == nil {
 		r.wrapped, r.malformed = decideActions(r.policy, r.caller, r.decided)
+		r.decideGuards()
 	}
 	if denied, found := r.denied(); found {
 		r.bridge.noteUnevaluated(denied)
@@ -148,6 +150,15 @@ func (r *request) decide() bool {
 		return false
 	}
 	return true
+}
+
+// decideGuards decides which guarded parts of the result the caller gets. What it does not get is no refusal.
+func (r *request) decideGuards() {
+	for _, command := range r.guards {
+		if d := r.policy.Decide(r.caller, action.Command(command), nil); d.Allowed() {
+			r.wrapped = append(r.wrapped, d)
+		}
+	}
 }
 
 // denied finds the decision that denies the request.
@@ -190,8 +201,13 @@ func (r *request) refuse(f *failure) {
 // reply ends a request with a result, or, where D-Bus can't carry that, with the error
 // that says so.
 func (r *request) reply(signature string, fill func(*wire.Encoder) error) {
-	if err := r.Reply(signature, fill); err != nil {
-		r.fail(r.replyFailure(err))
+	r.end(r.Reply(signature, fill))
+}
+
+// end ends a request that was answered, or could not be.
+func (r *request) end(answered error) {
+	if answered != nil {
+		r.fail(r.replyFailure(answered))
 		return
 	}
 	r.finish(resultOK)
@@ -199,6 +215,9 @@ func (r *request) reply(signature string, fill func(*wire.Encoder) error) {
 
 // replyFailure names the way out for results that D-Bus can't carry.
 func (r *request) replyFailure(err error) *failure {
+	if own, isOwn := errors.AsType[*failure](err); isOwn {
+		return own
+	}
 	if errors.Is(err, wire.ErrLimit) {
 		return failuref(errReplyLimits, "the result of %s does not fit into a D-Bus message (%v)%s", r.action, err, r.wayOut())
 	}
@@ -262,8 +281,24 @@ func (r *request) release() {
 }
 
 // forward runs the request's command and gives the result to done, unless it failed: then the
-// request ends with that. Only what was decided is run.
+// request ends with that.
 func (r *request) forward(done func(qmp.Reply)) {
+	r.start(func(reply qmp.Reply) {
+		r.bridge.touch(inventory.TouchedByCommand(r.command.Name))
+		done(reply)
+	})
+}
+
+// forwardShown runs the request's command and answers when the objects show what it did: what it touches, and what
+// these queries tell.
+func (r *request) forwardShown(also inventory.Set) {
+	r.start(func(qmp.Reply) {
+		r.bridge.mirror.refresh(inventory.TouchedByCommand(r.command.Name)|also, r.replyEmpty)
+	})
+}
+
+// start runs the request's command. Only what was decided is run.
+func (r *request) start(done func(qmp.Reply)) {
 	monitor := r.bridge.monitor()
 	switch {
 	case !r.isDecided():
@@ -278,7 +313,6 @@ func (r *request) forward(done func(qmp.Reply)) {
 			r.fail(reply.Err)
 			return
 		}
-		r.bridge.touch(inventory.TouchedByCommand(r.command.Name))
 		done(reply)
 	})
 }

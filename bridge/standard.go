@@ -2,8 +2,10 @@ package bridge
 
 import (
 	"os"
+	"slices"
 	"strings"
 
+	"qmp-dbus-bridge/bridge/access"
 	"qmp-dbus-bridge/bridge/action"
 	"qmp-dbus-bridge/schema"
 	"qmp-dbus-bridge/schema/wire"
@@ -36,7 +38,7 @@ func propertiesInterface() *iface {
 				In:   []schema.Arg{{Name: "interface_name", Type: "s"}, {Name: "property_name", Type: "s"}},
 				Out:  []schema.Arg{{Name: "value", Type: "v"}},
 			},
-			action: action.ReadProperties(), parse: parseProperty, run: getProperty,
+			action: action.ReadProperties(), asks: asksForProperty, parse: parseReadProperty, run: getProperty,
 		},
 		{
 			Method: schema.Method{
@@ -44,7 +46,7 @@ func propertiesInterface() *iface {
 				In:   []schema.Arg{{Name: "interface_name", Type: "s"}},
 				Out:  []schema.Arg{{Name: "properties", Type: "a{sv}"}},
 			},
-			action: action.ReadProperties(), parse: parsePropertiesOf, run: getAllProperties,
+			action: action.ReadProperties(), asks: asksForSome, parse: parsePropertiesOf, run: getAllProperties,
 		},
 		{
 			Method: schema.Method{Name: "Set", In: []schema.Arg{
@@ -68,7 +70,7 @@ func parsePropertiesOf(r *request) error {
 	if i == nil {
 		return failuref(errUnknownInterface, "%s has no interface %q", r.Path, name)
 	}
-	r.subject = i
+	r.subject, r.guards = i, i.guards()
 	return nil
 }
 
@@ -92,10 +94,32 @@ func parseProperty(r *request) error {
 	return failuref(errUnknownProperty, "%s has no property %q", inInterface, name)
 }
 
+// parseReadProperty is parseProperty for reading: that is decided by what the property is.
+func parseReadProperty(r *request) error {
+	err := parseProperty(r)
+	if p, found := r.subject.(int); found {
+		r.action = readAction(r.object.main.table.Properties[p])
+	}
+	return err
+}
+
+// asksForProperty tells whether the property that the arguments name is asked for.
+func asksForProperty(r *request) bool {
+	if !asksForSome(r) { // the usual case
+		return false
+	}
+	d := r.Decoder()
+	_, name := d.Bytes(), d.Bytes()
+	return slices.ContainsFunc(r.object.main.table.Properties, func(p schema.Property) bool { return p.Name == string(name) && isAsked(p) })
+}
+
+// asksForSome tells whether any property of the object is asked for.
+func asksForSome(r *request) bool { return r.object.main != nil && r.object.main.asks }
+
 func getProperty(r *request) {
 	p, _ := r.subject.(int)
-	r.look(func(o *object) {
-		r.reply("v", func(e *wire.Encoder) error {
+	r.lookAfresh(isAsked(r.object.main.table.Properties[p]), func(o *object) error {
+		return r.Reply("v", func(e *wire.Encoder) error {
 			o.encodeProperty(e, p)
 			return nil
 		})
@@ -104,24 +128,40 @@ func getProperty(r *request) {
 
 func getAllProperties(r *request) {
 	i, _ := r.subject.(*iface)
-	r.look(func(o *object) {
-		r.reply("a{sv}", func(e *wire.Encoder) error {
-			o.encodeProperties(e, i)
+	asked := slices.ContainsFunc(i.table.Properties, func(p schema.Property) bool { return isAsked(p) && r.sees(p) })
+	r.lookAfresh(asked, func(o *object) error {
+		return r.Reply("a{sv}", func(e *wire.Encoder) error {
+			o.encodeProperties(e, i, r.sees)
 			return nil
 		})
 	})
 }
 
-// look has f answer with the object as it is at that moment, if it is still there.
-func (r *request) look(f func(*object)) {
+// look has answer do that with the object as it is at that moment, if it is still there. What ends the request, which may
+// begin the next, comes after that moment.
+func (r *request) look(answer func(*object) error) {
 	m := r.bridge.mirror
+	err := error(noObject(r.Path))
 	m.look(func(s *state) {
 		if o := m.layout.object(s, r.Path); o != nil {
-			f(o)
-			return
+			err = answer(o)
 		}
-		r.fail(noObject(r.Path))
 	})
+	r.end(err)
+}
+
+// lookAfresh is look, after QEMU was asked for what the object shows if asked is set.
+func (r *request) lookAfresh(asked bool, answer func(*object) error) {
+	if !asked {
+		r.look(answer)
+		return
+	}
+	r.bridge.mirror.refresh(r.object.query, func() { r.look(answer) })
+}
+
+// sees tells whether the caller gets a property when it asks for all.
+func (r *request) sees(p schema.Property) bool {
+	return isPublic(p) || slices.ContainsFunc(r.wrapped, func(d access.Decision) bool { return d.Action() == guard(p) })
 }
 
 func setProperty(r *request) {
@@ -180,24 +220,35 @@ func objectManagerInterface() *iface {
 			Name: "GetManagedObjects",
 			Out:  []schema.Arg{{Name: "objects", Type: "a{oa{sa{sv}}}"}},
 		},
-		action: action.ReadProperties(), run: getManagedObjects,
+		action: action.ReadProperties(), parse: parseManagedObjects, run: getManagedObjects,
 	}})
 }
 
-// getManagedObjects lists the objects below the VM's, with all their properties.
+func parseManagedObjects(r *request) error {
+	for _, kind := range r.bridge.mirror.layout.kinds {
+		if kind != nil {
+			r.guards = append(r.guards, kind.main.guards()...)
+		}
+	}
+	return nil
+}
+
+// getManagedObjects lists the objects below the VM's, with all their properties that the caller may see.
 func getManagedObjects(r *request) {
 	m := r.bridge.mirror
+	var err error
 	m.look(func(s *state) {
-		r.reply("a{oa{sa{sv}}}", func(e *wire.Encoder) error {
+		err = r.Reply("a{oa{sa{sv}}}", func(e *wire.Encoder) error {
 			e.OpenArray("{oa{sa{sv}}}")
 			for _, o := range m.layout.managed(s) {
 				e.OpenDictEntry()
 				e.ObjectPath(o.path)
-				o.encodeInterfaces(e)
+				o.encodeInterfaces(e, r.sees)
 				e.CloseDictEntry()
 			}
 			e.CloseArray()
 			return nil
 		})
 	})
+	r.end(err)
 }

@@ -17,6 +17,8 @@ type object struct {
 	interfaces []*iface
 	children   []string // names, for introspection
 
+	id     string            // what QEMU calls it; empty of those that are always there, and so is query
+	query  inventory.Set     // the one that tells of it
 	main   *iface            // the one that has properties; nil if none has
 	values []inventory.Value // of main's properties
 }
@@ -25,6 +27,7 @@ type object struct {
 type iface struct {
 	table   schema.Interface // all but what the fields below hold
 	methods []method
+	asks    bool // QEMU is asked for a property of it when that is read
 
 	// Those that depend on the QEMU, where there are any; may be nil.
 	signals     func() []schema.Signal
@@ -43,8 +46,10 @@ type method struct {
 	plan func(*request) *schema.Command
 	// parse reads the arguments, once they have the right signature; may be nil.
 	parse func(*request) error
-	// forwards: run executes QMP commands, so the request takes a slot.
+	// forwards: run executes QMP commands, so the request takes a slot. asks tells whether this call's does, of a method whose
+	// calls don't all; may be nil.
 	forwards bool
+	asks     func(*request) bool
 	// run does it, and ends the request with reply or fail, now or later.
 	run func(*request)
 }
@@ -53,7 +58,17 @@ func newInterface(table schema.Interface, methods []method) *iface {
 	for m := range methods {
 		methods[m].in = methods[m].InSignature()
 	}
-	return &iface{table: table, methods: methods}
+	return &iface{table: table, methods: methods, asks: slices.ContainsFunc(table.Properties, isAsked)}
+}
+
+// guards are the commands that guard properties of the interface, each once.
+func (i *iface) guards() (commands []string) {
+	for _, p := range i.table.Properties {
+		if command := guard(p); command != "" && !slices.Contains(commands, command) {
+			commands = append(commands, command)
+		}
+	}
+	return commands
 }
 
 func (i *iface) name() string { return i.table.Name }
@@ -95,6 +110,11 @@ func (o *object) find(name string) *iface {
 		}
 	}
 	return nil
+}
+
+// value is that of a property that main has.
+func (o *object) value(property string) inventory.Value {
+	return o.values[slices.IndexFunc(o.main.table.Properties, func(p schema.Property) bool { return p.Name == property })]
 }
 
 func (o *object) node() schema.Node {

@@ -15,11 +15,11 @@ const interfaceVM = "org.qemu.VM1"
 
 func vmInterface() *iface {
 	i := newInterface(schema.Interface{Name: interfaceVM}, []method{
-		commandMethod("Pause", "stop", afterRefresh),
-		commandMethod("Resume", "cont", afterRefresh),
+		commandMethod("Pause", "stop", shownInStatus),
+		commandMethod("Resume", "cont", shownInStatus),
 		commandMethod("PowerDown", "system_powerdown", atOnce),
-		commandMethod("Reset", "system_reset", afterRefresh),
-		commandMethod("Wakeup", "system_wakeup", afterRefresh),
+		commandMethod("Reset", "system_reset", shownInStatus),
+		commandMethod("Wakeup", "system_wakeup", shownInStatus),
 		commandMethod("InjectNMI", "inject-nmi", atOnce),
 		commandMethod("Quit", "quit", atOnce),
 		{
@@ -68,26 +68,23 @@ var ownProperties = []ownProperty{
 	},
 }
 
-// commandMethod is a method without arguments that is one QMP command, and answers as
-// reply does.
-func commandMethod(name, command string, reply func(*request)) method {
+// commandMethod is a method without arguments that is one QMP command, which run forwards.
+func commandMethod(name, command string, run func(*request)) method {
 	return method{
 		Method:   schema.Method{Name: name, Annotations: []schema.Annotation{{Name: schema.AnnotationCommand, Value: command}}},
 		action:   action.Command(command),
 		forwards: true,
 		parse:    func(r *request) error { return r.setCommand(command, nil) },
-		run:      func(r *request) { r.forward(func(qmp.Reply) { reply(r) }) },
+		run:      run,
 	}
 }
 
 // atOnce answers when QEMU has executed the command.
-func atOnce(r *request) { r.replyEmpty() }
+func atOnce(r *request) { r.forward(func(qmp.Reply) { r.replyEmpty() }) }
 
-// afterRefresh answers when the properties show what the command did, so that who
+// shownInStatus answers when the properties show what the command did, so that who
 // calls Pause and then reads Running sees false.
-func afterRefresh(r *request) {
-	r.bridge.mirror.refresh(inventory.SetOf(inventory.Status), r.replyEmpty)
-}
+func shownInStatus(r *request) { r.forwardShown(inventory.SetOf(inventory.Status)) }
 
 // commandName is what QAPI calls commands, downstream ones with a domain in front (docs/devel/qapi-code-gen).
 var commandName = regexp.MustCompile(`^(__[a-z0-9.-]+_)?[a-z][a-z0-9_-]*$`)

@@ -5,8 +5,7 @@ import (
 	"strings"
 )
 
-// drive is the part of QEMU's BlockInfo that is shown. Neither the name of the file nor that of any below is: query-block
-// is of a class above read because of them.
+// drive is the part of QEMU's BlockInfo that is shown.
 type drive struct {
 	Device    string  `json:"device"`
 	QDev      string  `json:"qdev"` // the id of the device, or its QOM path
@@ -18,11 +17,13 @@ type drive struct {
 
 type medium struct {
 	Node      string `json:"node-name"`
+	File      string `json:"file"`
 	Driver    string `json:"drv"`
 	ReadOnly  bool   `json:"ro"`
 	Encrypted bool   `json:"encrypted"`
 	Image     struct {
-		Size uint64 `json:"virtual-size"`
+		Size   uint64 `json:"virtual-size"`
+		Actual uint64 `json:"actual-size"`
 	} `json:"image"`
 }
 
@@ -39,8 +40,8 @@ func readDrive(told drive) Item {
 		id, _, _ = strings.Cut(path, "/") // its parts have paths below
 	}
 	in := cmp.Or(told.Medium, new(medium))
-	return Item{named(cmp.Or(told.Device, id)), []Value{
+	return newItem(cmp.Or(told.Device, id),
 		Text(told.Device), Text(qomPath), Text(in.Node), Text(in.Driver), Flag(in.ReadOnly), Flag(told.Removable),
 		Flag(told.TrayOpen), Flag(told.Medium != nil), Number(in.Image.Size), Flag(in.Encrypted), Text(told.IOStatus),
-	}}
+		File(in.File), Number(in.Image.Actual))
 }

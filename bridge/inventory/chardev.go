@@ -1,10 +1,10 @@
 package inventory
 
-// chardev is the part of QEMU's ChardevInfo that is shown. Its file name is not: query-chardev is of a class above read
-// because of it.
+// chardev is QEMU's ChardevInfo.
 type chardev struct {
 	Label string `json:"label"`
 	Open  bool   `json:"frontend-open"`
+	File  string `json:"filename"`
 }
 
-func readChardev(told chardev) Item { return Item{named(told.Label), []Value{Flag(told.Open)}} }
+func readChardev(told chardev) Item { return newItem(told.Label, Flag(told.Open), File(told.File)) }

@@ -25,7 +25,8 @@ func readCPUs(reply []byte) (Reading, error) {
 }
 
 func readCPU(told cpu) Item {
-	return Item{strconv.FormatUint(uint64(told.Index), 10), []Value{
+	index := strconv.FormatUint(uint64(told.Index), 10)
+	return Item{index, index, []Value{
 		Number(uint64(told.Index)), Number(uint64(told.ThreadID)), Text(told.QomPath),
 		optional(told.Place.Socket), optional(told.Place.Core), optional(told.Place.Thread),
 	}}

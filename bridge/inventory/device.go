@@ -14,5 +14,5 @@ func readDevice(told property) Item {
 	if !isChild {
 		return Item{}
 	}
-	return Item{named(told.Name), []Value{Text(strings.TrimSuffix(driver, ">")), Text(peripheral + told.Name)}}
+	return newItem(told.Name, Text(strings.TrimSuffix(driver, ">")), Text(peripheral+told.Name))
 }

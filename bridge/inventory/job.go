@@ -30,7 +30,6 @@ func readJob(told job) Item {
 	if total > 0 {
 		progress = min(float64(current)/float64(total), 1)
 	}
-	return Item{named(told.ID), []Value{
-		Text(told.Type), Text(told.Status), Number(uint64(current)), Number(uint64(total)), Fraction(progress), Text(told.Error),
-	}}
+	return newItem(told.ID,
+		Text(told.Type), Text(told.Status), Number(uint64(current)), Number(uint64(total)), Fraction(progress), Text(told.Error))
 }

@@ -12,7 +12,6 @@ type memory struct {
 }
 
 func readMemory(told memory) Item {
-	return Item{named(told.Data.ID), []Value{
-		Text(told.Kind), Number(told.Data.Size), optional(told.Data.Slot), Flag(told.Data.Hotplugged),
-	}}
+	return newItem(told.Data.ID,
+		Text(told.Kind), Number(told.Data.Size), optional(told.Data.Slot), Flag(told.Data.Hotplugged))
 }

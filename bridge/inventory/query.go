@@ -31,7 +31,8 @@ type Query struct {
 	read             func(reply []byte) (Reading, error)
 }
 
-// Kind is a kind of objects: they are at Name/ELEMENT below the VM's.
+// Kind is a kind of objects: they are at Name/ELEMENT below the VM's. A property with the annotation
+// schema.AnnotationCommand is for those who may run that command; a broadcast must not have it.
 type Kind struct {
 	Name       string
 	Interface  string
@@ -50,6 +51,7 @@ type Reading struct {
 
 // Item is an object.
 type Item struct {
+	ID      string  // what QEMU calls it
 	Element string  // the last one of its path
 	Values  []Value // in the order of Kind.Properties
 }
@@ -107,15 +109,15 @@ func (r *Reading) add(one Item) {
 	r.Items = append(r.Items, one)
 }
 
-// named is the element of an id, none if there is no id. One over MaxName makes an element that is left out.
-func named(id string) string {
-	if id == "" {
-		return ""
+// newItem is the object with that id: none if there is no id, and one that is left out if the id is over MaxName.
+func newItem(id string, values ...Value) Item {
+	switch {
+	case id == "":
+		return Item{}
+	case len(id) > MaxName:
+		return Item{Element: tooLong}
 	}
-	if len(id) > MaxName {
-		return tooLong
-	}
-	return Element(id)
+	return Item{id, Element(id), values}
 }
 
 // tooLong is longer than any element.

@@ -96,6 +96,8 @@ var Queries = [Count]Query{
 			{Name: "VirtualSize", Type: "t"},
 			{Name: "Encrypted", Type: "b"},
 			{Name: "IOStatus", Type: "s"},
+			guarded("File", "s", schema.Invalidates, "query-block"),
+			guarded("ActualSize", "t", schema.Never, "query-block"), // it grows as the guest writes
 		}},
 		read: list(readDrive),
 		// Images change when a job ends; RESUME clears what BLOCK_IO_ERROR tells of.
@@ -113,6 +115,7 @@ var Queries = [Count]Query{
 		Command: "query-chardev",
 		Kind: &Kind{"chardev", "org.qemu.VM1.Chardev", []schema.Property{
 			{Name: "FrontendOpen", Type: "b"},
+			guarded("Filename", "s", schema.Invalidates, "query-chardev"),
 		}},
 		read:     list(readChardev),
 		events:   []string{"DEVICE_DELETED", "VSERPORT_CHANGE"},
@@ -131,4 +134,13 @@ var Queries = [Count]Query{
 		read:   readJobs,
 		events: []string{"JOB_STATUS_CHANGE"},
 	},
+}
+
+// guarded is a property that is shown to those alone who may run the command that tells it: its class is above read,
+// because file names are URIs at times, which may hold passwords.
+func guarded(name, signature string, emits schema.EmitsChanged, command string) schema.Property {
+	return schema.Property{
+		Name: name, Type: signature, EmitsChanged: emits,
+		Annotations: []schema.Annotation{{Name: schema.AnnotationCommand, Value: command}},
+	}
 }

@@ -12,6 +12,10 @@ import (
 // 14, and a QOM path of a device behind several bridges some 100.
 const MaxText = 255
 
+// MaxFile bounds the name of a file, in bytes: PATH_MAX of Linux. A node without a name of its own has its options there, as
+// json:{...}.
+const MaxFile = 4096
+
 // Value is the value of a property whose type is s, b, u, t, x or d; the zero value is an empty text, false and 0.
 // Values of one type can be compared by ==.
 type Value struct {
@@ -20,9 +24,14 @@ type Value struct {
 }
 
 // Text is a value of type s. What D-Bus can't hold becomes U+FFFD, and of a text over MaxText the end is cut off.
-func Text(s string) Value {
-	if len(s) > MaxText {
-		s = s[:cut(s, MaxText)]
+func Text(s string) Value { return text(s, MaxText) }
+
+// File is a value of type s that names a file, as Text but of at most MaxFile bytes.
+func File(s string) Value { return text(s, MaxFile) }
+
+func text(s string, most int) Value {
+	if len(s) > most {
+		s = s[:cut(s, most)]
 	}
 	return Value{text: strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", "\uFFFD"), "\uFFFD")}
 }
