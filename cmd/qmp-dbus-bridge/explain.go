@@ -47,7 +47,7 @@ func (c *policyExplain) Run() error {
 	if err != nil {
 		return err
 	}
-	_, err = os.Stdout.WriteString(explain(rules, caller, asked, decisions))
+	_, err = os.Stdout.WriteString(c.explain(rules, caller, asked, decisions))
 	return err
 }
 
@@ -68,7 +68,7 @@ func (c *policyExplain) decide(rules *access.Authorizer, caller *access.Caller) 
 }
 
 // explain is the answer: what, by which policy, and who asks for what as the policies see it.
-func explain(rules *access.Authorizer, caller *access.Caller, asked action.Action, decisions []access.Decision) string {
+func (c *policyExplain) explain(rules *access.Authorizer, caller *access.Caller, asked action.Action, decisions []access.Decision) string {
 	var text strings.Builder
 	line := func(name, format string, values ...any) {
 		fmt.Fprintf(&text, "%-10s"+format+"\n", append([]any{name}, values...)...)
@@ -91,6 +91,7 @@ func explain(rules *access.Authorizer, caller *access.Caller, asked action.Actio
 	line("caller", "%s", view.Attributes)
 	line("in", "%s", strings.Join(view.In, ", "))
 	line("resource", "%s", view.Resource)
+	line("bridge", "runs as uid %d, which is an admin (--bridge-user)", c.bridgeUID())
 	return text.String()
 }
 

@@ -67,11 +67,15 @@ func (f *policyFlags) AfterApply() (err error) {
 
 // authorizer reads the policy as a bridge with these flags would.
 func (f *policyFlags) authorizer(files []string) (*access.Authorizer, error) {
-	bridge := uint32(os.Geteuid())
+	return access.New(access.Config{VM: cmp.Or(f.Name, "vm"), BridgeUID: f.bridgeUID(), Grants: f.grants, Files: files, QEMU: f.qemu})
+}
+
+// bridgeUID is whom the bridge is taken to run as.
+func (f *policyFlags) bridgeUID() uint32 {
 	if f.bridge != nil {
-		bridge = *f.bridge
+		return *f.bridge
 	}
-	return access.New(access.Config{VM: cmp.Or(f.Name, "vm"), BridgeUID: bridge, Grants: f.grants, Files: files, QEMU: f.qemu})
+	return uint32(os.Geteuid())
 }
 
 // policyFault says which flag an error of access.New is about.
