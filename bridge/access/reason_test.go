@@ -13,7 +13,7 @@ func TestReasons(t *testing.T) {
 	qemu := uint32(9)
 	rules, err := access.New(access.Config{VM: "vm", BridgeUID: bridgeUID, QEMU: &qemu, Files: []string{policyFile(t, `
 		@id("hidden") forbid (principal, action == Action::"cont", resource);
-		@id("failing") permit (principal, action == Action::"system_reset", resource) when { principal.uid like "x" };
+		@id("failing") permit (principal, action == Action::"system_reset", resource) when { `+overflow+` };
 		@id("shy") permit (principal in User::"7", action in [Action::"qom-get", Action::"device_add"], resource)
 			when { ["path", "property"].containsAll(context.argumentNames) };`)}})
 	if err != nil {

@@ -53,13 +53,13 @@ func drawPolicy(t *rapid.T) string {
 		pick("action", "action", `action == Action::"stop"`, `action in Action::"class:read"`,
 			`action in [Action::"cont", Action::"class:host"]`, `action == Action::"event:STOP"`),
 		pick("resource", "resource", `resource == VM::"vm"`, `resource == VM::"other"`, "resource is VM"),
-		asked.ReplaceAllString(condition, `(if context.arguments has $2 then $1 else principal.uid like "x")`),
+		asked.ReplaceAllString(condition, `(if context.arguments has $2 then $1 else `+overflow+`)`),
 		pick("condition 2", "", "", "when { false }", `when { principal.uid < 1002 }`, `unless { `+label("b")+` }`))
 }
 
 // label compares the caller's, and is in error where there is none.
 func label(with string) string {
-	return fmt.Sprintf(`(if principal has label then context.label == %q else principal.uid like "x")`, with)
+	return fmt.Sprintf(`(if principal has label then context.label == %q else `+overflow+`)`, with)
 }
 
 // asked are looks at arguments, which are in error where the argument is missing.

@@ -6,9 +6,9 @@
 //	}
 //
 // Each Problem is at a line and column of its file. Parse finds what is no Cedar; Check what can't be meant: words that mean
-// nothing here (vocabulary.go), relations that never hold (wording.go), looks at what a call may not have without
-// asking (guard.go). Cedar's syntax tree keeps no places, so what is found in the tree is looked for among the tokens of
-// the text (token.go).
+// nothing here (vocabulary.go), relations that never hold (wording.go), values of a kind that can't be evaluated where they
+// stand (typecheck.go), looks at what a call may not have without asking (guard.go). Cedar's syntax tree keeps no places, so
+// what is found in the tree is looked for among the tokens of the text (token.go).
 //
 // The package also has the texts that come with the program: the built-in policy, with the roles that it gives rights to,
 // and examples. Package access evaluates policies.

@@ -1,6 +1,7 @@
 package policytext
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -19,30 +20,31 @@ const maxSlip = 2
 
 // shape says what of a value a policy may ask for.
 type shape struct {
-	kind    string           // in words
-	members map[string]shape // of a record
+	kind    kind
+	called  string           // where kind does not say it well
+	element kind             // of each element of a set
+	members map[string]shape // of a record or an entity
 	open    bool             // it has any members: they come from the caller
 }
 
-var (
-	aNumber = shape{kind: "a number"}
-	aString = shape{kind: "a string"}
-	aSet    = shape{kind: "a set"}
-)
+// String is what it is called.
+func (s shape) String() string { return cmp.Or(s.called, string(s.kind)) }
+
+var someStrings = shape{kind: aSet, element: aString}
 
 // variables are the words of a policy's conditions. actions and VMs have no attributes.
 var variables = map[string]shape{
-	"principal": {kind: "a Caller", members: map[string]shape{
-		"uid": aNumber, "label": aString, "busNames": aSet,
-		"selinux": {kind: "a record", members: map[string]shape{
-			"user": aString, "role": aString, "type": aString, "sensitivity": aString, "categories": aSet,
+	"principal": {kind: anEntity, called: "a Caller", members: map[string]shape{
+		"uid": {kind: aNumber}, "label": {kind: aString}, "busNames": someStrings,
+		"selinux": {kind: aRecord, members: map[string]shape{
+			"user": {kind: aString}, "role": {kind: aString}, "type": {kind: aString}, "sensitivity": {kind: aString}, "categories": someStrings,
 		}},
 	}},
-	"context": {kind: "the context", members: map[string]shape{
-		"arguments": {open: true}, "argumentNames": aSet, "label": aString,
+	"context": {kind: aRecord, called: "the context", members: map[string]shape{
+		"arguments": {kind: aRecord, open: true}, "argumentNames": someStrings, "label": {kind: aString},
 	}},
-	"action":   {kind: "an Action"},
-	"resource": {kind: "a VM"},
+	"action":   {kind: anEntity, called: "an Action"},
+	"resource": {kind: anEntity, called: "a VM"},
 }
 
 // entityTypes are the types that something can have.

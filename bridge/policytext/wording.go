@@ -32,6 +32,7 @@ func checkWording(s Statement) Problems {
 	for _, condition := range w.rule.Conditions {
 		ast.Inspect(ast.NewNode(condition.Body), w.node)
 	}
+	w.typecheck()
 	if len(w.problems) == 0 { // else what is meant is not known
 		w.guard()
 	}
@@ -94,36 +95,7 @@ func (w *wording) node(n ast.IsNode) bool {
 func (w *wording) comparison(n ast.BinaryNode) {
 	for _, side := range [][2]ast.IsNode{{n.Left, n.Right}, {n.Right, n.Left}} {
 		w.relation(side[0], side[1], w.equals)
-		w.kinds(side[0], side[1])
 	}
-}
-
-// kinds finds an attribute that is compared with a literal of another kind: Cedar just finds them unequal.
-func (w *wording) kinds(left, right ast.IsNode) {
-	variable, names, ok := chain(left)
-	literal, isValue := right.(ast.NodeValue)
-	if !ok || !isValue || len(names) == 0 {
-		return
-	}
-	found, known := variables[variable].find(names)
-	want := kindOf(literal.Value)
-	if known && found.kind != "" && want != "" && found.kind != want {
-		w.report(w.tokens.attributePlaces(variable, names), "%s is %s and never equals %s", names[len(names)-1], found.kind, want)
-	}
-}
-
-func kindOf(value types.Value) string {
-	switch value.(type) {
-	case types.Long:
-		return aNumber.kind
-	case types.String:
-		return aString.kind
-	case types.Boolean:
-		return "a boolean"
-	case types.EntityUID:
-		return "an entity"
-	}
-	return ""
 }
 
 // relation hands a variable and the entities that it is put in relation to on to check.
@@ -236,7 +208,7 @@ func (w *wording) attribute(of ast.IsNode, name string) (deeper bool) {
 	}
 	if _, ok := parent.members[name]; !ok {
 		w.report(w.tokens.attributePlaces(variable, append(names, name)), "%s has no attribute %q%s",
-			parent.kind, name, suggest(name, slices.Collect(maps.Keys(parent.members))))
+			parent, name, suggest(name, slices.Collect(maps.Keys(parent.members))))
 	}
 	return true
 }
