@@ -62,6 +62,7 @@ type Bridge struct {
 	audit         *audit.Trail
 	paths         struct{ vm, qmp string }
 	mirror        *mirror
+	qom           *qomTree
 	slots         *slots // of commands in turn
 	urgent        *slots // of those out of band
 	subscriptions *subscriptions
@@ -70,6 +71,7 @@ type Bridge struct {
 	unevaluated   tally                    // decisions for which a policy could not be evaluated
 	unrecorded    tally                    // denials that the audit could not take
 	texts         tally                    // events sent as JSON
+	unlisted      tally                    // properties and objects of QEMU's tree that are not shown
 	reached       atomic.Pointer[qmp.Conn] // nil while there is none
 	losses        *losses                  // of signals
 
@@ -97,6 +99,7 @@ func New(config Config) *Bridge {
 	fixed := objects{}
 	vm := fixed.add(b.paths.vm, vmInterface(), objectManagerInterface())
 	fixed.add(b.paths.qmp, qmpInterface(b.commands), eventsInterface(b.commands))
+	b.qom = newQOMTree(b.paths.vm + "/" + nameQOM)
 	b.mirror = newMirror(b.log, newLayout(fixed, vm), config.Version, b)
 	return b
 }
@@ -255,9 +258,18 @@ func (b *Bridge) Name() (name string) {
 	return name
 }
 
-// Introspection is the introspection data of the object at path, or nil where none is.
+// object returns what is at path at this moment, or nil. Whether an object of QEMU's tree is there, only QEMU knows.
+func (b *Bridge) object(path string) *object {
+	if o := b.mirror.object(path); o != nil {
+		return o
+	}
+	return b.qom.object(path)
+}
+
+// Introspection is the introspection data of the object at path, or nil where none is. QEMU is not asked, so its
+// object tree is not in it, and any path below that has the interfaces of an object there.
 func (b *Bridge) Introspection(path string) []byte {
-	o := b.mirror.object(path)
+	o := b.object(path)
 	if o == nil {
 		return nil
 	}

@@ -89,6 +89,7 @@ func newMachine(tb testing.TB, answers map[string]string) *machine {
 			`qom-get {"path":"/machine","property":"type"}`: `"pc-q35-7.2-machine"`,
 			`qom-list {"path":"/machine/peripheral"}`:       `[]`, "query-block": `[]`, "query-chardev": `[]`, "query-cpus-fast": `[]`,
 			"query-jobs": `[]`, "query-memory-devices": `[]`,
+			`qom-list {"path":"/"}`: `[]`, `qom-list {"path":"/machine"}`: `[]`,
 			"query-qmp-schema": schemaOf(tb, []string{"query-name", "stop", "quit", "blockdev-add", "custom"},
 				[]string{"STOP", "RESUME", "RESET", "VNC_CONNECTED", "BLOCK_IO_ERROR"}),
 		},

@@ -310,11 +310,19 @@ func (r *request) start(done func(qmp.Reply)) {
 	}
 	monitor.Start(r.command, func(reply qmp.Reply) {
 		if reply.Err != nil {
-			r.fail(reply.Err)
+			r.fail(r.refusal(reply.Err))
 			return
 		}
 		done(reply)
 	})
+}
+
+// refusal is why a command failed, as the method sees it.
+func (r *request) refusal(err error) error {
+	if refused, isRefused := errors.AsType[*qmp.Error](err); isRefused && r.method.refusal != nil {
+		return r.method.refusal(refused)
+	}
+	return err
 }
 
 // isDecided tells whether the command is allowed, and the one that was decided.

@@ -175,7 +175,7 @@ func introspectableInterface() *iface {
 		action: action.Introspect(),
 		run: func(r *request) {
 			r.reply("s", func(e *wire.Encoder) error {
-				e.StringBytes(schema.AppendXML(nil, r.object.node()))
+				e.StringBytes(schema.AppendXML(nil, r.node()))
 				return nil
 			})
 		},

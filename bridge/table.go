@@ -7,6 +7,7 @@ import (
 
 	"qmp-dbus-bridge/bridge/action"
 	"qmp-dbus-bridge/bridge/inventory"
+	"qmp-dbus-bridge/qmp"
 	"qmp-dbus-bridge/schema"
 )
 
@@ -20,7 +21,8 @@ type object struct {
 	id     string            // what QEMU calls it; empty of those that are always there, and so is query
 	query  inventory.Set     // the one that tells of it
 	main   *iface            // the one that has properties; nil if none has
-	values []inventory.Value // of main's properties
+	values []inventory.Value // of main's properties; QEMU has those of an object of its tree
+	qom    string            // the path in QEMU's object tree, of one that is there
 }
 
 // iface is an interface: what it is called and how its methods run.
@@ -50,6 +52,8 @@ type method struct {
 	// calls don't all; may be nil.
 	forwards bool
 	asks     func(*request) bool
+	// refusal is what it means for the caller that QEMU refuses the command; nil: what QEMU says.
+	refusal func(*qmp.Error) error
 	// run does it, and ends the request with reply or fail, now or later.
 	run func(*request)
 }
@@ -157,7 +161,7 @@ func splitPath(path string) (parent, last string) {
 
 // resolve finds the method that a call is for, and checks the signature of its arguments.
 func (r *request) resolve() error {
-	r.object = r.bridge.mirror.object(r.Path)
+	r.object = r.bridge.object(r.Path)
 	if r.object == nil {
 		return noObject(r.Path)
 	}

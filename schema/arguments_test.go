@@ -222,3 +222,24 @@ func TestDoubles(t *testing.T) {
 		}
 	}
 }
+
+// TestAppendString quotes what QEMU's parser takes, and refuses the rest.
+func TestAppendString(t *testing.T) {
+	for s, want := range map[string]string{
+		"":             `""`,
+		"a\"\\\x00\n/": `"a\"\\\u0000\n/"`,
+		"\ufffd\u2028": "\"\ufffd\u2028\"",
+		"\ufdd0":       "qom-list.path: the string has the noncharacter U+FDD0, which QEMU refuses",
+		"a\U0001ffff":  "qom-list.path: the string has the noncharacter U+1FFFF, which QEMU refuses",
+		"a\xff":        "qom-list.path: the string is not UTF-8",
+	} {
+		json, err := schema.AppendString([]byte("x"), s, "qom-list.path")
+		got := string(json)
+		if err != nil && got == "x" {
+			got += err.Error()
+		}
+		if got != "x"+want {
+			t.Errorf("AppendString(%q) = %s, %v, want %s", s, json, err, want)
+		}
+	}
+}

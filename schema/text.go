@@ -22,6 +22,20 @@ func Text(json []byte) []byte {
 	return bytes.ToValidUTF8(json, []byte(replacement))
 }
 
+// AppendString appends s to dst as a JSON string for QEMU. One that QEMU's parser
+// would refuse, since it is no UTF-8 or has a noncharacter, is an
+// [*ArgumentError] with that path; dst comes back as it was.
+func AppendString(dst []byte, s, path string) ([]byte, error) {
+	if r, found := noncharacter([]byte(s)); found {
+		return dst, &ArgumentError{Path: path, Text: noncharacterFault(r)}
+	}
+	quoted, err := jsontext.AppendQuote(dst, s)
+	if err != nil {
+		return dst, &ArgumentError{Path: path, Text: "the string is not UTF-8"}
+	}
+	return quoted, nil
+}
+
 // appendUnquoted appends the content of a JSON string as a D-Bus string can
 // hold it: NUL, bytes that are not UTF-8 and lone surrogates become U+FFFD.
 func appendUnquoted(dst, quoted []byte) []byte {

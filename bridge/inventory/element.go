@@ -1,5 +1,7 @@
 package inventory
 
+import "encoding/hex"
+
 // Element makes an id the last element of an object path, as systemd's bus_label_escape does: what is no ASCII
 // letter or digit, and a digit at the beginning, becomes an underscore with two hexadecimal digits; no id
 // becomes an underscore. Different ids make different elements.
@@ -19,4 +21,26 @@ func Element(id string) string {
 		}
 	}
 	return string(element)
+}
+
+// ID is the inverse of Element: the id of which this is the element. Each id has one element; what is none has no id.
+func ID(element string) (id string, found bool) {
+	if element == "_" {
+		return "", true
+	}
+	raw := make([]byte, 0, len(element))
+	for i := 0; i < len(element); i++ {
+		c := element[i]
+		if c == '_' {
+			b, err := hex.DecodeString(element[i+1 : min(i+3, len(element))])
+			if err != nil || len(b) != 1 {
+				return "", false
+			}
+			c = b[0]
+			i += 2
+		}
+		raw = append(raw, c)
+	}
+	id = string(raw)
+	return id, Element(id) == element
 }
