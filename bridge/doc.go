@@ -31,6 +31,11 @@
 // layout. The audience knows what the bus has been told and tells it the rest, each object's changes in one
 // PropertiesChanged; what the bus does not take is told later. Reads are answered from the state.
 //
+// # QEMU's object tree
+//
+// Of the tree below /org/qemu/VM1/QOM (qom.go) nothing is kept. Any path that can be one there resolves, and each
+// call is a command about that path, decided and forwarded as any other; QEMU says whether the object is there.
+//
 // # Life
 //
 //	b := bridge.New(config)

@@ -79,7 +79,8 @@ bus=$(sed -n 's/^bus=//p' "$dir/out")
 echo "A VM runs ($accel), and with it a private bus: $bus"
 
 call=(busctl --address="$bus" call org.qemu.VM1)
-show busctl --address="$bus" tree org.qemu.VM1
+printf '\n$ busctl --address=%s tree org.qemu.VM1 | grep -v QOM/   # a few hundred objects of QEMU'"'"'s\n' "${bus//$dir/DIR}"
+busctl --address="$bus" tree org.qemu.VM1 | grep -v QOM/
 show busctl --address="$bus" introspect org.qemu.VM1 /org/qemu/VM1
 show busctl --address="$bus" get-property org.qemu.VM1 /org/qemu/VM1 org.qemu.VM1 Name Status Version
 show "${call[@]}" /org/qemu/VM1/QMP org.qemu.VM1.QMP Call 'sa{sv}' query-block 0
