@@ -115,10 +115,10 @@ func (b *Bridge) Join(ctx context.Context, address string, policy *access.Author
 		return fmt.Errorf("bus %s: %w", address, err)
 	}
 	b.driver = driver
-	b.callers = access.NewCallers(driver, b.log)
-	b.callers.SetLimit(b.config.Limits.Callers)
-	b.callers.OnGone(b.forget)
-	b.callers.OnNames(func(sender string) { b.reviewSubscriptions(sender) })
+	b.callers = access.NewCallers(driver, access.CallersConfig{
+		Log: b.log, Limit: b.config.Limits.Callers,
+		OnGone: b.forget, OnNames: func(sender string) { b.reviewSubscriptions(sender) },
+	})
 	seat, err := endpoint.Dial(ctx, address, b.log)
 	if err != nil {
 		return fmt.Errorf("bus %s: %w", address, err)

@@ -1,6 +1,7 @@
 package access
 
 import (
+	"cmp"
 	"container/list"
 	"context"
 	"errors"
@@ -13,9 +14,31 @@ import (
 	"github.com/godbus/dbus/v5"
 )
 
-// DefaultCallers is how many callers are known at a time unless SetLimit says otherwise; a bus of one VM has
+// DefaultCallers is how many callers are known at a time unless CallersConfig says otherwise; a bus of one VM has
 // some tens.
 const DefaultCallers = 1024
+
+// CallersConfig is what a Callers may be told; all of it can be left out.
+type CallersConfig struct {
+	Log *slog.Logger // learns what has to be done without; nil: slog's default
+	// Limit is how many callers are known at a time: one more, and the one that was not asked for the longest is
+	// looked up anew when it calls again. 0: DefaultCallers.
+	Limit int
+	// OnGone is called with every unique name that leaves the bus, known or not, after it was forgotten, and OnNames
+	// with every one that has got or lost a well-known name, after Update tells so. Run calls them; they must not block.
+	OnGone, OnNames func(name string)
+}
+
+func (c CallersConfig) withDefaults() CallersConfig {
+	c.Log, c.Limit = cmp.Or(c.Log, slog.Default()), cmp.Or(c.Limit, DefaultCallers)
+	if c.OnGone == nil {
+		c.OnGone = func(string) {}
+	}
+	if c.OnNames == nil {
+		c.OnNames = func(string) {}
+	}
+	return c
+}
 
 const (
 	maxWaiting  = 256         // calls waiting for one lookup: a sender's queue
@@ -35,10 +58,8 @@ var (
 // Callers knows who is behind the unique names of a bus. Run has to be running; Lookup may be called
 // by any goroutine at any time.
 type Callers struct {
-	bus     *dbus.Conn
-	log     *slog.Logger
-	onGone  func(name string)
-	onNames func(name string)
+	bus    *dbus.Conn
+	config CallersConfig
 
 	watching chan struct{} // closed when the bus tells of every name that goes
 	ended    chan struct{} // closed when Run ends
@@ -46,44 +67,27 @@ type Callers struct {
 	lookups  sync.WaitGroup
 
 	mu     sync.Mutex // guards what follows; held for no longer than a map operation
-	most   int        // entries of known
 	known  map[string]*entry
 	recent *list.List // of *entry, the one used last in front
 	owners owners
 	closed bool
 }
 
-// NewCallers returns a Callers that asks over bus, and tells log what it has to do without. That connection stays the caller's to close, after
-// Run; it should serve nothing else, so that no traffic can hold up a lookup, and better have no fd
+// NewCallers returns a Callers that asks over bus. That connection stays the caller's to close, after Run; it should serve nothing else, so that no traffic can hold up a lookup, and better have no fd
 // passing: godbus leaks the fds that other clients send. It has to deliver signals in their order
 // (dbus.NewSequentialSignalHandler), or names may be taken for somebody's who has lost them.
-func NewCallers(bus *dbus.Conn, log *slog.Logger) *Callers {
+func NewCallers(bus *dbus.Conn, config CallersConfig) *Callers {
 	return &Callers{
 		bus:      bus,
-		log:      log,
-		onGone:   func(string) {},
-		onNames:  func(string) {},
+		config:   config.withDefaults(),
 		watching: make(chan struct{}),
 		ended:    make(chan struct{}),
 		slots:    make(chan struct{}, maxLookups),
-		most:     DefaultCallers,
 		known:    make(map[string]*entry),
 		recent:   list.New(),
 		owners:   owners{names: make(map[string][]string)},
 	}
 }
-
-// SetLimit sets how many callers are known at a time: one more, and the one that was not asked for the longest is
-// looked up anew when it calls again. It is set before the first Lookup.
-func (c *Callers) SetLimit(callers int) { c.most = callers }
-
-// OnGone sets what is called with every unique name that leaves the bus, known or not, after it was
-// forgotten. It is set before Run, which calls it, and must not block.
-func (c *Callers) OnGone(f func(name string)) { c.onGone = f }
-
-// OnNames sets what is called with every unique name that has got or lost a well-known name, known or not, after
-// Update tells so. It is set before Run, which calls it, and must not block.
-func (c *Callers) OnNames(f func(name string)) { c.onNames = f }
 
 // Run watches the bus and answers lookups until ctx ends, which is no error, or the bus connection does.
 // When it returns, all callers are forgotten, every lookup has failed and no goroutine is left. It runs
@@ -134,11 +138,11 @@ func (c *Callers) hear(signal *dbus.Signal) {
 		dbus.Store(signal.Body, &name, &from, &to) != nil:
 	case !strings.HasPrefix(name, ":"):
 		for _, unique := range c.moved(name, from, to) {
-			c.onNames(unique)
+			c.config.OnNames(unique)
 		}
 	case to == "" && isUniqueName(name):
 		c.forget(name)
-		c.onGone(name)
+		c.config.OnGone(name)
 	}
 }
 

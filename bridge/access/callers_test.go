@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"strings"
 	"sync/atomic"
@@ -45,7 +44,7 @@ func TestLookupWithoutIdentity(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			bus, client := startFakeBus(t, answer)
-			callers, _ := runCallers(t, client, nil)
+			callers, _ := runCallers(t, client, access.CallersConfig{})
 			for range 3 { // the failure is remembered
 				if caller, err := lookup(t, callers, ":1.5"); caller != nil || !errors.Is(err, access.ErrNoIdentity) {
 					t.Fatalf("got %v, %v, want ErrNoIdentity", caller, err)
@@ -60,7 +59,7 @@ func TestLookupWithoutIdentity(t *testing.T) {
 
 func TestLookupOfOtherNames(t *testing.T) {
 	bus, client := startFakeBus(t, good)
-	callers, _ := runCallers(t, client, nil)
+	callers, _ := runCallers(t, client, access.CallersConfig{})
 	for _, name := range []string{"", ":", "org.qemu.VM1", "org.freedesktop.DBus", ":" + strings.Repeat("1", 255)} {
 		if _, err := callers.Lookup(name, nil); !errors.Is(err, access.ErrNoIdentity) {
 			t.Errorf("Lookup(%q): %v, want ErrNoIdentity", name, err)
@@ -73,7 +72,7 @@ func TestLookupOfOtherNames(t *testing.T) {
 
 func TestLookupOnce(t *testing.T) {
 	bus, client := startFakeBus(t, good)
-	callers, _ := runCallers(t, client, nil)
+	callers, _ := runCallers(t, client, access.CallersConfig{})
 	first, err := lookup(t, callers, ":1.5")
 	if err != nil || first.UID != 1000 || first.Name != ":1.5" {
 		t.Fatalf("got %v, %v", first, err)
@@ -94,7 +93,7 @@ func TestFailureIsRetriedAfterASecond(t *testing.T) {
 		}
 		return good(call)
 	})
-	callers, _ := runCallers(t, client, nil)
+	callers, _ := runCallers(t, client, access.CallersConfig{})
 	if _, err := lookup(t, callers, ":1.5"); !errors.Is(err, access.ErrNoIdentity) {
 		t.Fatalf("first: %v, want ErrNoIdentity", err)
 	}
@@ -107,7 +106,7 @@ func TestFailureIsRetriedAfterASecond(t *testing.T) {
 func TestNameThatGoesIsForgotten(t *testing.T) {
 	gone := make(chan string, 8)
 	bus, client := startFakeBus(t, good)
-	callers, _ := runCallers(t, client, func(name string) { gone <- name })
+	callers, _ := runCallers(t, client, access.CallersConfig{OnGone: func(name string) { gone <- name }})
 	if _, err := lookup(t, callers, ":1.5"); err != nil {
 		t.Fatal(err)
 	}
@@ -139,7 +138,7 @@ func TestNameGoesDuringTheLookup(t *testing.T) {
 		asked <- call
 		return nil
 	})
-	callers, _ := runCallers(t, client, nil)
+	callers, _ := runCallers(t, client, access.CallersConfig{})
 	ready := make(chan struct{})
 	if _, err := callers.Lookup(":1.5", func() { close(ready) }); err != access.ErrPending {
 		t.Fatalf("first: %v, want ErrPending", err)
@@ -158,7 +157,7 @@ func TestNameGoesDuringTheLookup(t *testing.T) {
 
 func TestWaitingIsBounded(t *testing.T) {
 	_, client := startFakeBus(t, silent)
-	callers, stop := runCallers(t, client, nil)
+	callers, stop := runCallers(t, client, access.CallersConfig{})
 	var ready atomic.Int32
 	for i := range 256 {
 		if _, err := callers.Lookup(":1.5", func() { ready.Add(1) }); err != access.ErrPending {
@@ -180,7 +179,7 @@ func TestCallersAreBounded(t *testing.T) {
 		<-release
 		return good(call)
 	})
-	callers, _ := runCallers(t, client, nil)
+	callers, _ := runCallers(t, client, access.CallersConfig{})
 	var settled atomic.Int32
 	all := make(chan struct{})
 	for i := range 1024 {
@@ -225,7 +224,7 @@ func TestCallersAreBounded(t *testing.T) {
 // A bus that does not answer gets 16 questions and no more.
 func TestQuestionsAreBounded(t *testing.T) {
 	bus, client := startFakeBus(t, silent)
-	callers, _ := runCallers(t, client, nil)
+	callers, _ := runCallers(t, client, access.CallersConfig{})
 	for i := range 17 {
 		if _, err := callers.Lookup(fmt.Sprintf(":2.%d", i), func() {}); err != access.ErrPending {
 			t.Fatal(err)
@@ -246,7 +245,7 @@ func TestQuestionsAreBounded(t *testing.T) {
 func TestRunEnds(t *testing.T) {
 	t.Run("by its context", func(t *testing.T) {
 		_, client := startFakeBus(t, silent)
-		callers, stop := runCallers(t, client, nil)
+		callers, stop := runCallers(t, client, access.CallersConfig{})
 		ready := make(chan struct{})
 		if _, err := callers.Lookup(":1.5", func() { close(ready) }); err != access.ErrPending {
 			t.Fatal(err)
@@ -261,7 +260,7 @@ func TestRunEnds(t *testing.T) {
 	})
 	t.Run("with the bus", func(t *testing.T) {
 		bus, client := startFakeBus(t, good)
-		callers := access.NewCallers(client, slog.New(slog.DiscardHandler))
+		callers := access.NewCallers(client, access.CallersConfig{})
 		ended := make(chan error, 1)
 		go func() { ended <- callers.Run(t.Context()) }()
 		if _, err := lookup(t, callers, ":1.5"); err != nil {
@@ -299,7 +298,7 @@ func TestProcessFDIsClosed(t *testing.T) {
 				asked <- call
 				return nil
 			})
-			callers, _ := runCallers(t, client, nil)
+			callers, _ := runCallers(t, client, access.CallersConfig{})
 			before := openFDs(t)
 			if _, err := callers.Lookup(":1.5", func() {}); err != access.ErrPending {
 				t.Fatal(err)
@@ -327,12 +326,11 @@ func TestProcessFDIsClosed(t *testing.T) {
 	}
 }
 
-// TestSetLimit has a caller more than are known at a time: the one that was not asked for the longest is looked
+// TestCallersLimit has a caller more than are known at a time: the one that was not asked for the longest is looked
 // up anew.
-func TestSetLimit(t *testing.T) {
+func TestCallersLimit(t *testing.T) {
 	bus, client := startFakeBus(t, good)
-	callers, _ := runCallers(t, client, nil)
-	callers.SetLimit(2)
+	callers, _ := runCallers(t, client, access.CallersConfig{Limit: 2})
 	for _, name := range []string{":2.0", ":2.1", ":2.0", ":2.1", ":2.2"} {
 		if _, err := lookup(t, callers, name); err != nil {
 			t.Fatal(err)

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -80,7 +79,7 @@ func connect(t *testing.T, address string) *dbus.Conn {
 func TestDaemonLookup(t *testing.T) {
 	address, _ := startDaemon(t)
 	gone := make(chan string, 16)
-	callers, _ := runCallers(t, connect(t, address), func(name string) { gone <- name })
+	callers, _ := runCallers(t, connect(t, address), access.CallersConfig{OnGone: func(name string) { gone <- name }})
 	client := connect(t, address)
 	name := client.Names()[0]
 	caller, err := lookup(t, callers, name)
@@ -105,7 +104,7 @@ func TestDaemonForgedSignal(t *testing.T) {
 	address, _ := startDaemon(t)
 	gone := make(chan string, 16)
 	bus := connect(t, address)
-	callers, _ := runCallers(t, bus, func(name string) { gone <- name })
+	callers, _ := runCallers(t, bus, access.CallersConfig{OnGone: func(name string) { gone <- name }})
 	forger, leaver := connect(t, address), connect(t, address)
 	name, last := forger.Names()[0], leaver.Names()[0]
 	first, err := lookup(t, callers, name)
@@ -145,7 +144,7 @@ func sendTo(t *testing.T, from *dbus.Conn, destination string, body ...any) {
 
 func TestDaemonEnds(t *testing.T) {
 	address, daemon := startDaemon(t)
-	callers := access.NewCallers(connect(t, address), slog.New(slog.DiscardHandler))
+	callers := access.NewCallers(connect(t, address), access.CallersConfig{})
 	ended := make(chan error, 1)
 	go func() { ended <- callers.Run(t.Context()) }()
 	client := connect(t, address)
@@ -168,7 +167,7 @@ func TestDaemonOtherUser(t *testing.T) {
 	rig.RequireRoot(t)
 	rig.Require(t, "gdbus")
 	address, _ := startDaemon(t)
-	callers, _ := runCallers(t, connect(t, address), nil)
+	callers, _ := runCallers(t, connect(t, address), access.CallersConfig{})
 	watch := connect(t, address)
 	joined := make(chan *dbus.Signal, 16)
 	watch.Signal(joined)

@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
-	"log/slog"
 	"net"
 	"path/filepath"
 	"strings"
@@ -167,17 +166,9 @@ func errorTo(call *dbus.Message, name string) *dbus.Message {
 }
 
 // runCallers runs a Callers until the test ends, and returns how to end it and wait before.
-func runCallers(t *testing.T, client *dbus.Conn, onGone func(string)) (callers *access.Callers, stop func() error) {
+func runCallers(t *testing.T, client *dbus.Conn, config access.CallersConfig) (callers *access.Callers, stop func() error) {
 	t.Helper()
-	return runLoggedCallers(t, client, slog.New(slog.DiscardHandler), onGone)
-}
-
-func runLoggedCallers(t *testing.T, client *dbus.Conn, log *slog.Logger, onGone func(string)) (callers *access.Callers, stop func() error) {
-	t.Helper()
-	callers = access.NewCallers(client, log)
-	if onGone != nil {
-		callers.OnGone(onGone)
-	}
+	callers = access.NewCallers(client, config)
 	return callers, run(t, callers)
 }
 

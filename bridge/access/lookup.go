@@ -44,7 +44,7 @@ func (e *entry) wait(ready func()) error {
 
 // start begins a lookup. It wants c.mu held.
 func (c *Callers) start(name string, ready func()) error {
-	if len(c.known) >= c.most && !c.dropOldest() {
+	if len(c.known) >= c.config.Limit && !c.dropOldest() {
 		return ErrLimit
 	}
 	name = strings.Clone(name) // it may be a part of a message that need not be kept

@@ -125,7 +125,7 @@ func (c *Callers) readNames(ctx context.Context) {
 	defer cancel()
 	owned, err := listOwners(ctx, c.bus.Object(driver, driverPath))
 	if err != nil {
-		c.log.Warn("the names on the bus can't be read: policies that look at busNames deny", "error", err)
+		c.config.Log.Warn("the names on the bus can't be read: policies that look at busNames deny", "error", err)
 		return
 	}
 	c.mu.Lock()

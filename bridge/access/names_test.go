@@ -79,7 +79,7 @@ func nameBus(t *testing.T, owned map[string]string) (*fakeBus, *access.Callers) 
 		}
 		return replyTo(call, names)
 	}
-	callers, _ := runCallers(t, client, nil)
+	callers, _ := runCallers(t, client, access.CallersConfig{})
 	return bus, callers
 }
 
@@ -134,11 +134,8 @@ func TestNamesOnTheBus(t *testing.T) {
 func TestNamesOfDroppedCallers(t *testing.T) {
 	const driver = "org.freedesktop.DBus"
 	bus, client := startFakeBus(t, good)
-	callers := access.NewCallers(client, slog.New(slog.DiscardHandler))
-	callers.SetLimit(1)
 	moved := make(chan string, 4)
-	callers.OnNames(func(name string) { moved <- name })
-	run(t, callers)
+	callers, _ := runCallers(t, client, access.CallersConfig{Limit: 1, OnNames: func(name string) { moved <- name }})
 	rules := newAuthorizer(t, policyFile(t, namePolicy))
 	bus.nameOwnerChanged(driver, "org.qemu.Virtiofs", "", ":1.5")
 	if name := within(t, moved); name != ":1.5" {
@@ -188,7 +185,7 @@ func TestNamesNotTold(t *testing.T) {
 			bus, client := startFakeBus(t, good)
 			bus.names = answer
 			var log bytes.Buffer // written before the first lookup is answered
-			callers, _ := runLoggedCallers(t, client, slog.New(slog.NewTextHandler(&log, nil)), nil)
+			callers, _ := runCallers(t, client, access.CallersConfig{Log: slog.New(slog.NewTextHandler(&log, nil))})
 			caller, err := lookup(t, callers, ":1.5")
 			if err != nil {
 				t.Fatal(err)
@@ -281,7 +278,7 @@ func TestNamesOnBothBuses(t *testing.T) {
 			}
 			early, late := rig.Alice.MustDial(t, address), rig.Alice.MustDial(t, address)
 			own(t, early, "org.qemu.Virtiofs")
-			callers, _ := runCallers(t, connect(t, address), nil)
+			callers, _ := runCallers(t, connect(t, address), access.CallersConfig{})
 			first, err := lookup(t, callers, early.Names()[0])
 			if err != nil {
 				t.Fatal(err)
