@@ -128,7 +128,8 @@ func (r *argumentReader) value(at argumentPlace) (cedar.Value, error) {
 }
 
 func (r *argumentReader) object(at argumentPlace) (cedar.Value, error) {
-	members := make(cedar.RecordMap)
+	members := spareMaps.get()
+	defer spareMaps.put(members)
 	for r.decoder.PeekKind() != jsontext.KindEndObject {
 		token, err := r.decoder.ReadToken()
 		if err != nil {

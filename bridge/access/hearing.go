@@ -66,11 +66,14 @@ func (h *hearing) able(given *arguments) (able policies, blind *policy) {
 
 // weigh has Cedar evaluate policies whose scope is known to hold.
 func (h *hearing) weigh(on policies, given *arguments) Decision {
+	if len(on) == 0 {
+		return deny(h.action, defaultDeny)
+	}
 	verdict, why := cedar.Authorize(on, h.entities, cedar.Request{
 		Principal: h.entities.principal.UID,
 		Action:    h.entities.action.UID,
 		Resource:  h.principal.owner.resource,
-		Context:   h.principal.context(given),
+		Context:   h.principal.context(given, on.readNames()),
 	})
 	return newDecision(h.action, on, verdict, why)
 }

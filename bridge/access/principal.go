@@ -85,10 +85,12 @@ func id(number uint32) cedar.String {
 	return cedar.String(strconv.FormatUint(uint64(number), 10))
 }
 
-// context is what policies see as that.
-func (p *principal) context(given *arguments) cedar.Record {
-	context := cedar.RecordMap{"arguments": given.record}
-	if given.names != nil {
+// context is what policies see as that; argumentNames are in it if one looks at them.
+func (p *principal) context(given *arguments, withNames bool) cedar.Record {
+	context := spareMaps.get()
+	defer spareMaps.put(context)
+	context["arguments"] = given.record
+	if withNames {
 		context["argumentNames"] = cedar.NewSet(given.names...)
 	}
 	if p.label != "" {

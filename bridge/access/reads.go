@@ -103,6 +103,11 @@ func (r *reads) add(path argumentPath, asked bool) {
 	}
 }
 
+// readNames tells whether one looks at the names of arguments.
+func (p policies) readNames() bool {
+	return slices.ContainsFunc(p, func(one *policy) bool { return one.reads.argumentNames })
+}
+
 // wanted is what has to be read of a call's arguments.
 type wanted struct {
 	names   bool
