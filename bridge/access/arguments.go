@@ -190,10 +190,10 @@ func (r *argumentReader) addName(at *argumentPlace, object argumentPlace, key st
 }
 
 func (r *argumentReader) list(at argumentPlace) (cedar.Value, error) {
-	within := argumentPlace{name: at.name + "[]", depth: at.depth + 1, inList: true, wanted: at.wanted}
+	inside := argumentPlace{name: at.name + "[]", depth: at.depth + 1, inList: true, wanted: at.wanted}
 	var elements []cedar.Value
 	for r.decoder.PeekKind() != jsontext.KindEndArray {
-		value, err := r.value(within)
+		value, err := r.value(inside)
 		if err != nil {
 			return nil, err
 		}

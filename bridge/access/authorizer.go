@@ -39,7 +39,7 @@ type Authorizer struct {
 	busNames  bool                                // a policy looks at them
 	classes   map[action.Class]cedar.EntityUIDSet // the parents of the actions of a class
 	hash      string
-	rulings   sync.Map // by their Decision; see shared
+	partials  sync.Map // by their Decision; see shared
 }
 
 // New reads and checks the policy files and returns an Authorizer. What is wrong with them is policytext.Problems, all of it.
@@ -103,7 +103,7 @@ func (a *Authorizer) Decide(caller *Caller, action action.Action, arguments []by
 	if refused, ok := a.refuse(caller, action); ok {
 		return refused
 	}
-	return a.principal(caller).ruling(action).decide(arguments)
+	return a.principal(caller).partial(action).decide(arguments)
 }
 
 // MayAllow is false when Decide denies the action whatever the arguments are, as far as can be told from the policies
@@ -112,8 +112,8 @@ func (a *Authorizer) MayAllow(caller *Caller, action action.Action) bool {
 	if _, ok := a.refuse(caller, action); ok {
 		return false
 	}
-	ruling := a.principal(caller).ruling(action)
-	return ruling.fixed.allowed || ruling.hearing != nil
+	partial := a.principal(caller).partial(action)
+	return partial.fixed.allowed || partial.residual != nil
 }
 
 // refuse denies what no policy is asked about.

@@ -140,9 +140,9 @@ func idOf(s policytext.Statement) (id, wrong string) {
 
 func reserved(id string) bool { return slices.Contains(reservedIDs, id) }
 
-// within are the policies whose scope takes what env has; a variable there takes all. The others are neither
+// applicable are the policies whose scope takes what env has; a variable there takes all. The others are neither
 // satisfied nor in error, so leaving them out changes no decision.
-func (p policies) within(env eval.Env) policies {
+func (p policies) applicable(env eval.Env) policies {
 	var chosen policies
 	for i := range p {
 		scope := *p[i].Tree()

@@ -19,8 +19,8 @@ type principal struct {
 	entity   cedar.Entity
 	label    string
 	names    *busNames
-	policies policies                 // those that can have a say for this caller
-	rulings  []atomic.Pointer[ruling] // by actionNumbers; nil until asked for
+	policies policies                  // those that can have a say for this caller
+	partials []atomic.Pointer[partial] // by actionNumbers; nil until asked for
 }
 
 // principal returns the caller's. Two goroutines may make it at the same time; both are right.
@@ -45,12 +45,12 @@ func (a *Authorizer) newPrincipal(caller *Caller, names *busNames) *principal {
 	if names != nil {
 		attributes["busNames"] = names.set
 	}
-	p := &principal{owner: a, names: names, label: caller.Label, rulings: make([]atomic.Pointer[ruling], len(actionNumbers)), entity: cedar.Entity{
+	p := &principal{owner: a, names: names, label: caller.Label, partials: make([]atomic.Pointer[partial], len(actionNumbers)), entity: cedar.Entity{
 		UID:        cedar.NewEntityUID("Caller", cedar.String(caller.Name)),
 		Parents:    cedar.NewEntityUIDSet(a.parents(caller)...),
 		Attributes: cedar.NewRecord(attributes),
 	}}
-	p.policies = a.policies.within(eval.Env{
+	p.policies = a.policies.applicable(eval.Env{
 		Entities: &entities{principal: p.entity}, Principal: p.entity.UID, Resource: a.resource,
 		Action: eval.Variable("action"), Context: eval.Variable("context"),
 	})

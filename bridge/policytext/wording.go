@@ -131,16 +131,16 @@ func (w *wording) is(n ast.NodeTypeIs) {
 
 // The types that a variable can be equal to, and those that it can be in.
 var (
-	own    = map[string]types.EntityType{"principal": "Caller", "action": "Action", "resource": "VM"}
-	within = map[string][]types.EntityType{
+	typeOf     = map[string]types.EntityType{"principal": "Caller", "action": "Action", "resource": "VM"}
+	typesAbove = map[string][]types.EntityType{
 		"principal": {"Caller", "User", "Group", "Role"}, "action": {"Action"}, "resource": {"VM"},
 	}
 )
 
 // isOf checks variable is TYPE.
 func (w *wording) isOf(variable string, name types.EntityType) {
-	if w.entityType(name) && own[variable] != name {
-		w.report(w.tokens.typePlaces(string(name)), "%s is never a %s: it is a %s", variable, name, own[variable])
+	if w.entityType(name) && typeOf[variable] != name {
+		w.report(w.tokens.typePlaces(string(name)), "%s is never a %s: it is a %s", variable, name, typeOf[variable])
 	}
 }
 
@@ -148,10 +148,10 @@ func (w *wording) isOf(variable string, name types.EntityType) {
 func (w *wording) equals(variable string, uids ...types.EntityUID) {
 	for _, uid := range uids {
 		class := variable == "action" && IsClass(uid)
-		if !w.entity(uid) || own[variable] == uid.Type && !class {
+		if !w.entity(uid) || typeOf[variable] == uid.Type && !class {
 			continue
 		}
-		if class || slices.Contains(within[variable], uid.Type) {
+		if class || slices.Contains(typesAbove[variable], uid.Type) {
 			w.report(w.tokens.entityPlaces(uid), "%s never equals %v, but can be in it: write %s in", variable, uid, variable)
 			continue
 		}
@@ -165,7 +165,7 @@ func (w *wording) isIn(variable string, uids ...types.EntityUID) {
 		w.report(nil, "%s is in an empty list: that is never true", variable)
 	}
 	for _, uid := range uids {
-		if w.entity(uid) && !slices.Contains(within[variable], uid.Type) {
+		if w.entity(uid) && !slices.Contains(typesAbove[variable], uid.Type) {
 			w.report(w.tokens.entityPlaces(uid), "%s is never in a %s", variable, uid.Type)
 		}
 	}

@@ -9,8 +9,8 @@ import (
 	"qmp-dbus-bridge/bridge/action"
 )
 
-// hearing is what the policies that look at the arguments say about one caller and one action: one for each call.
-type hearing struct {
+// residual is what is left to decide with each call of one action by one caller: the policies that look at its arguments.
+type residual struct {
 	action    action.Action
 	principal *principal
 	entities  *entities // of requests for the action
@@ -21,40 +21,40 @@ type hearing struct {
 }
 
 // prepare makes what every call needs.
-func (h *hearing) prepare() {
-	h.sieve, h.wanted, h.qom = newSieve(h.open), wantedBy(h.open), qomMembers[h.action.String()]
-	if h.qom.name != "" {
-		h.wanted.add(h.qom.name)
+func (r *residual) prepare() {
+	r.sieve, r.wanted, r.qom = newSieve(r.open), wantedBy(r.open), qomMembers[r.action.String()]
+	if r.qom.name != "" {
+		r.wanted.add(r.qom.name)
 	}
 }
 
 // decide is the decision on a call with these arguments, as far as the open policies have a say.
-func (h *hearing) decide(text []byte) Decision {
-	given, err := readArguments(text, &h.wanted)
+func (r *residual) decide(text []byte) Decision {
+	given, err := readArguments(text, &r.wanted)
 	if err != nil {
-		return failed(h.action, badArguments, err)
+		return failed(r.action, badArguments, err)
 	}
-	if !h.qom.named(given) {
-		return deny(h.action, oddQOMPath)
+	if !r.qom.named(given) {
+		return deny(r.action, oddQOMPath)
 	}
-	able, blind := h.able(given)
-	decision := h.weigh(able, given)
+	able, blind := r.able(given)
+	decision := r.weigh(able, given)
 	if blind == nil || decision.forbidden {
 		return decision
 	}
 	missed, _ := blind.reads.missed(given.lost)
-	return failed(h.action, errorPrefix+blind.id, fmt.Errorf(
+	return failed(r.action, errorPrefix+blind.id, fmt.Errorf(
 		"the argument %q has a value that policies can't have: null, a fraction or an integer beyond 64 bits with a sign",
 		strings.Join(missed, ".")))
 }
 
 // able are the open policies that may be satisfied by these arguments, and blind is the first that can't be evaluated
 // with them.
-func (h *hearing) able(given *arguments) (able policies, blind *policy) {
+func (r *residual) able(given *arguments) (able policies, blind *policy) {
 	if len(given.lost) == 0 {
-		return h.sieve.sift(h.open, given), nil
+		return r.sieve.sift(r.open, given), nil
 	}
-	for _, one := range h.open {
+	for _, one := range r.open {
 		if _, missed := one.reads.missed(given.lost); !missed {
 			able = append(able, one)
 		} else if blind == nil {
@@ -65,15 +65,15 @@ func (h *hearing) able(given *arguments) (able policies, blind *policy) {
 }
 
 // weigh has Cedar evaluate policies whose scope is known to hold.
-func (h *hearing) weigh(on policies, given *arguments) Decision {
+func (r *residual) weigh(on policies, given *arguments) Decision {
 	if len(on) == 0 {
-		return deny(h.action, defaultDeny)
+		return deny(r.action, defaultDeny)
 	}
-	verdict, why := cedar.Authorize(on, h.entities, cedar.Request{
-		Principal: h.entities.principal.UID,
-		Action:    h.entities.action.UID,
-		Resource:  h.principal.owner.resource,
-		Context:   h.principal.context(given, on.readNames()),
+	verdict, why := cedar.Authorize(on, r.entities, cedar.Request{
+		Principal: r.entities.principal.UID,
+		Action:    r.entities.action.UID,
+		Resource:  r.principal.owner.resource,
+		Context:   r.principal.context(given, on.readNames()),
 	})
-	return newDecision(h.action, on, verdict, why)
+	return newDecision(r.action, on, verdict, why)
 }
