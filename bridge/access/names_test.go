@@ -137,6 +137,9 @@ func TestNamesOfDroppedCallers(t *testing.T) {
 	moved := make(chan string, 4)
 	callers, _ := runCallers(t, client, access.CallersConfig{Limit: 1, OnNames: func(name string) { moved <- name }})
 	rules := newAuthorizer(t, policyFile(t, namePolicy))
+	if _, err := lookup(t, callers, ":1.9"); err != nil { // from then on the bus is watched
+		t.Fatal(err)
+	}
 	bus.nameOwnerChanged(driver, "org.qemu.Virtiofs", "", ":1.5")
 	if name := within(t, moved); name != ":1.5" {
 		t.Fatalf("%s has got a name, want :1.5", name)
