@@ -10,6 +10,7 @@ const Unknown Account = -1
 type account struct {
 	key Account
 	pool
+	resting bool // none of its large calls may start now
 }
 
 // accounts are those with senders in the queue. The zero value has none.
@@ -38,6 +39,7 @@ func (as *accounts) fresh() *account {
 		a = &account{pool: pool{share: accountShare, whose: " of your user"}}
 	}
 	as.idle = nil
+	a.resting = false
 	return a
 }
 

@@ -96,24 +96,28 @@ func TestTurnsOfAccounts(t *testing.T) {
 // or descriptors.
 var filling = map[string]struct {
 	all  int
-	fill func(b *bus, account, size int)
+	fill func(b *bus, h *later, account, size int)
 	over string // in the text of the refusal
 }{
-	"senders": {endpoint.MaxSenders, func(b *bus, account, size int) {
+	"senders": {endpoint.MaxSenders, func(b *bus, _ *later, account, size int) {
 		for i := range size {
 			b.send(call(of(account, i), "Echo"), nil)
 		}
 	}, "too many callers of "},
-	"bytes": {endpoint.MaxQueuedTotal, func(b *bus, account, free int) {
+	"bytes": {endpoint.MaxQueuedTotal, func(b *bus, h *later, account, free int) {
+		last := ""
 		for i := 0; free > 0; i++ {
-			head := textCall(of(account, i/2), "Echo")
+			last = of(account, i/2)
+			head := textCall(last, "Echo")
 			size := min(free-endpoint.CallCost, endpoint.MaxMessage)
 			b.send(head, text(b.sized(head, size)))
 			free -= size + endpoint.CallCost
 			eventually(b, "we read", func() bool { return b.sock.Queued() == 0 })
 		}
+		// Large ones are not handled by the goroutine that reads.
+		eventually(b, "the last sender waits", func() bool { return h.times(last) == 1 })
 	}, "the calls of "},
-	"descriptors": {endpoint.MaxHeldFDs, func(b *bus, account, size int) {
+	"descriptors": {endpoint.MaxHeldFDs, func(b *bus, _ *later, account, size int) {
 		for i := range size / endpoint.MaxCallFDs {
 			writers, _ := pipes(b, endpoint.MaxCallFDs)
 			b.send(call(of(account, i/4), "Echo"), nil, writers...)
@@ -142,7 +146,7 @@ func TestAccountShare(t *testing.T) {
 			h := hold()
 			h.all = true
 			c, b, _ := accountable(t, h)
-			limit.fill(b, 3, limit.all/2)
+			limit.fill(b, h, 3, limit.all/2)
 			b.wantRefused(of(3, 9999), limit.over+"your user")
 			writers, _ := pipes(t, 1)
 			other := b.send(call(of(4, 0), "Echo"), nil, writers...)
@@ -164,8 +168,8 @@ func TestUsersShare(t *testing.T) {
 			h := hold()
 			h.all = true
 			c, b, known := accountable(t, h)
-			limit.fill(b, 3, limit.all/2)
-			limit.fill(b, 4, limit.all/4)
+			limit.fill(b, h, 3, limit.all/2)
+			limit.fill(b, h, 4, limit.all/4)
 			b.wantRefused(of(4, 9999), limit.over+"users who are no administrators")
 			b.wantRefused(of(5, 0), limit.over+"users who are no administrators")
 			first := of(administrator, 9999)
@@ -175,7 +179,7 @@ func TestUsersShare(t *testing.T) {
 			writers, _ := pipes(t, 1)
 			waits := b.send(call(first, "Echo"), nil, writers...)
 			eventually(t, "the administrator's call waits", func() bool { return h.times(first) == 1 })
-			limit.fill(b, administrator, limit.all/8)
+			limit.fill(b, h, administrator, limit.all/8)
 			known.learn(first)
 			h.letAllGo()
 			c.Wake(first)
@@ -203,8 +207,8 @@ func TestOthersShare(t *testing.T) {
 				known.unknown[of(5, i)] = true
 			}
 			known.mu.Unlock()
-			limit.fill(b, 3, limit.all/2)
-			limit.fill(b, 5, limit.all*3/8)
+			limit.fill(b, h, 3, limit.all/2)
+			limit.fill(b, h, 5, limit.all*3/8)
 			b.wantRefused(of(5, endpoint.MaxSenders-1), limit.over+"users who are no administrators")
 			writers, _ := pipes(t, 1)
 			waits := b.send(call(of(administrator, 0), "Echo"), nil, writers...)
@@ -229,7 +233,7 @@ func TestLateShare(t *testing.T) {
 	writers, readers := pipes(t, 1)
 	refused := b.send(call(late, "Echo"), nil, writers...)
 	bytes := filling["bytes"]
-	bytes.fill(b, 3, bytes.all/2)
+	bytes.fill(b, h, 3, bytes.all/2)
 	b.wantRefused(of(3, 5000), bytes.over+"your user") // and so all has been taken
 	known.learn(late)
 	c.Wake(late)

@@ -48,6 +48,7 @@ func Dial(ctx context.Context, address string, log *slog.Logger) (*Conn, error) 
 func Open(ctx context.Context, sock *socket.Conn, log *slog.Logger) (*Conn, error) {
 	c := &Conn{log: log, sock: sock, in: framer{sock: sock, log: log, most: MaxMessage}, onDrain: func() {}}
 	c.queue = newQueue(c)
+	c.in.refuses = c.refuses
 	c.SetLimits(Limits{})
 	sock.OnDrain(c.drained)
 	if err := c.within(ctx, c.handshake); err != nil {

@@ -8,8 +8,9 @@
 //
 // # How a call flows
 //
-// One goroutine reads the socket, frames messages and hands each call to the
-// [Handler], on the same goroutine, when its sender's turn has come. The handler
+// One goroutine reads the socket and frames messages. A call is handed to the [Handler] when its sender's turn has
+// come: on the same goroutine where it is small and no other small one waits, else on one that takes turns, so that a
+// call that takes long delays no reading: what we don't read in time, the bus refuses, whoever sent it. The handler
 // never blocks: it answers, starts work that answers later, or says [Later], and
 // then the call waits at the head of its sender's queue until [Conn.Wake]. Calls of
 // one sender start in the order in which they were sent. Accounts take turns, and so
@@ -18,8 +19,10 @@
 // it has. While the bus does not take what we write, no
 // call is started, and once one would have to be refused, nothing more is read.
 //
-// Wake, and what the bus takes after a backlog, may have calls handled on the
-// goroutine that told of it, but the reader takes over as soon as it has a call.
+// Wake may have one small call handled on the goroutine that calls it.
+//
+// Who has more than 1 MiB waiting has his larger calls paced: after each he rests for some times as long as it
+// took. What comes meanwhile waits, or is refused at the price of its header, so that reading goes on.
 //
 // Replies and signals are written whole, at once where the socket takes them and by
 // a writer goroutine where it does not, so that nobody who sends ever waits.

@@ -10,26 +10,30 @@ import (
 	"qmp-dbus-bridge/schema/wire"
 )
 
-// idleBuffer is what a framer keeps between messages, in bytes: room for some calls
-// of the usual 200 to 400.
-const idleBuffer = 16 << 10
+// idleBuffer is what a framer keeps between messages, in bytes: room for all that a Unix socket holds,
+// which is 208 KiB (net.core.wmem_default), so that it is emptied by one system call and what most calls need is
+// never made anew.
+const idleBuffer = 256 << 10
 
 // framer cuts the byte stream of a bus into messages, each with its descriptors.
 type framer struct {
-	sock  *socket.Conn
-	log   *slog.Logger
-	most  int // bytes of a message
-	buf   []byte
-	start int   // up to where messages of buf have been returned
-	fds   []int // received, of messages not yet returned
+	sock *socket.Conn
+	log  *slog.Logger
+	most int // bytes of a message
+	// refuses tells, of a message over idleBuffer without its body, why it would be refused, if it would.
+	refuses func(*frame) string
+	buf     []byte
+	start   int   // up to where messages of buf have been returned
+	fds     []int // received, of messages not yet returned
 }
 
 // frame is one message. Its body is valid until the next call of next.
 type frame struct {
 	wire.Message
-	size      int   // of the message, in bytes; of its header if it is oversized
-	fds       []int // the receiver's
-	oversized bool  // over the limit; there is no body
+	size    int    // of the message, in bytes
+	fds     []int  // the receiver's
+	owned   bool   // the body is the receiver's
+	refused string // why there is no body
 }
 
 // errMalformed is the cause where one message can't be read, but those behind it can.
@@ -56,14 +60,16 @@ func (f *framer) read() (frame, error) {
 	if err != nil {
 		return frame{}, err
 	}
-	if size > f.most {
-		return f.readOversized(size)
+	if size > min(idleBuffer, f.most) {
+		if message, passed, err := f.passRefused(size); passed || err != nil {
+			return message, err
+		}
 	}
-	if err := f.fill(size); err != nil {
+	data, err := f.take(size)
+	if err != nil {
 		return frame{}, unexpected(err)
 	}
-	m, err := f.parse(size)
-	f.start += size
+	m, err := f.parse(data)
 	if err == nil {
 		err = f.checkFDs(m.UnixFDs)
 	} else if len(f.fds) > 0 {
@@ -72,12 +78,33 @@ func (f *framer) read() (frame, error) {
 	if err != nil {
 		return frame{}, err
 	}
-	return frame{Message: m, size: size, fds: f.give(int(m.UnixFDs))}, nil
+	return frame{Message: m, size: size, fds: f.give(int(m.UnixFDs)), owned: size > idleBuffer}, nil
 }
 
-// parse reads the message of the given size that comes next.
-func (f *framer) parse(size int) (wire.Message, error) {
-	m, err := wire.ParseMessage(f.buf[f.start : f.start+size])
+// take reads the message of the given size that comes next. One over idleBuffer has memory of its own.
+func (f *framer) take(size int) ([]byte, error) {
+	if size <= idleBuffer {
+		if err := f.fill(size); err != nil {
+			return nil, err
+		}
+		f.start += size
+		return f.buf[f.start-size : f.start], nil
+	}
+	data := make([]byte, size)
+	n := copy(data, f.buf[f.start:])
+	f.start += n
+	for n < size {
+		got, err := f.receive(data[n:])
+		if n += got; err != nil {
+			return nil, err
+		}
+	}
+	return data, nil
+}
+
+// parse reads a message.
+func (f *framer) parse(data []byte) (wire.Message, error) {
+	m, err := wire.ParseMessage(data)
 	if err != nil {
 		err = fmt.Errorf("%w: %w", errMalformed, err)
 	}
@@ -90,8 +117,7 @@ func (f *framer) fill(n int) error {
 		f.makeRoom(n)
 	}
 	for len(f.buf)-f.start < n {
-		got, fds, err := f.sock.Read(f.buf[len(f.buf):cap(f.buf)])
-		f.fds = append(f.fds, fds...)
+		got, err := f.receive(f.buf[len(f.buf):cap(f.buf)])
 		f.buf = f.buf[:len(f.buf)+got]
 		switch {
 		case err != nil && len(f.buf) > f.start:
@@ -101,6 +127,13 @@ func (f *framer) fill(n int) error {
 		}
 	}
 	return nil
+}
+
+// receive reads into p what has come.
+func (f *framer) receive(p []byte) (n int, err error) {
+	n, fds, err := f.sock.Read(p)
+	f.fds = append(f.fds, fds...)
+	return n, err
 }
 
 // makeRoom gives the buffer room for n bytes from start on, and gives back what a

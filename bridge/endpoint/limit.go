@@ -49,6 +49,15 @@ const (
 	MaxSenders = 1024
 	// MaxQueuedTotal is what the waiting calls of all senders may take, in bytes.
 	MaxQueuedTotal = 64 << 20
+	// quickCall is the size of the largest call that may be handled on the goroutine that reads, in bytes, with its
+	// CallCost: usual ones have 200 to 400. Ten times that takes some 50 us; one of the largest size takes 150 ms.
+	quickCall = 4<<10 + CallCost
+	// calm is what an account may have waiting, in bytes, without that its larger calls are paced.
+	calm = 1 << 20
+	// pace is how long an account rests after a larger call while more than that waits, by the time which that
+	// took: reading what comes has to be faster than the bus, which refuses everybody when it can't pass on what one has
+	// sent.
+	pace = 15
 
 	// keepEncoder is how large an encoder's buffer may be to be kept for the next message, in
 	// bytes: room for the largest ordinary reply, QEMU's schema. The collector takes those

@@ -43,6 +43,40 @@ func TestMaxMessage(t *testing.T) {
 	}
 }
 
+// What comes behind an oversized message that is smaller than what is read at once keeps its descriptors.
+func TestSmallMaxMessage(t *testing.T) {
+	const most = 4 << 10
+	entered, leave := make(chan struct{}, 1), make(chan struct{})
+	c, b := newConn(t)
+	c.SetLimits(endpoint.Limits{Message: most})
+	serve(t, c, handler(func(call *endpoint.Call) endpoint.Verdict {
+		if call.Member == "Block" { // until what follows can be read at once
+			entered <- struct{}{}
+			<-leave
+			return echo(call)
+		}
+		fds := call.TakeFDs()
+		closeFDs(fds)
+		_ = call.Reply("u", func(e *wire.Encoder) error { e.Uint32(uint32(len(fds))); return nil })
+		return endpoint.Accepted
+	}))
+	b.send(call(caller, "Block"), nil)
+	receive(t, entered)
+	h := textCall(caller, "Echo")
+	refused := b.send(h, text(b.sized(h, most+1)))
+	writers, readers := pipes(t, 2)
+	next := b.send(call(caller, "Count"), nil, writers...)
+	close(leave)
+	b.wantReply(b.serial-2, "")
+	b.wantError(refused, limitsExceeded)
+	reply := b.next()
+	d := reply.Decoder()
+	if n := d.Uint32(); reply.ReplySerial != next || n != 2 {
+		t.Errorf("got %+v of %d descriptors, want a reply to %d of 2", reply, n, next)
+	}
+	wantClosed(t, readers)
+}
+
 // An oversized message is answered as long as its header, which a caller can blow up with the
 // path, can be read; beyond, it is only skipped.
 func TestMaxMessageHeader(t *testing.T) {
@@ -162,6 +196,8 @@ func TestMaxQueuedTotal(t *testing.T) {
 		free -= size + endpoint.CallCost
 		eventually(t, "we read", func() bool { return b.sock.Queued() == 0 })
 	}
+	// Large ones are not handled by the goroutine that reads.
+	eventually(t, "the last sender waits", func() bool { return h.times(head.Sender) == 1 })
 	b.wantError(b.send(call(caller, "Echo"), nil), limitsExceeded)
 	c.Forget(sender(1))
 	h.letAllGo()

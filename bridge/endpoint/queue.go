@@ -1,8 +1,10 @@
 package endpoint
 
 import (
+	"bytes"
 	"slices"
 	"sync"
+	"time"
 
 	"qmp-dbus-bridge/bridge/turns"
 )
@@ -20,9 +22,10 @@ const (
 
 // queue holds the calls that wait, by sender, and decides whose turn it is.
 //
-// One goroutine at a time takes turns: that which finds work and nobody running. What
-// others add meanwhile, it does too; but the reader, who always has more, takes over
-// from it, so that nobody who only called Wake works for a flooding sender for long.
+// Turns are taken one at a time. Who brings a call, or wakes one, takes that turn itself where
+// the call is quick and no other quick one waits, which saves a change of goroutines; all others are left to run,
+// on a goroutine of its own. So nobody works for a flooding sender for long, the reader least of all: what
+// it doesn't read, the bus refuses to everybody. For the same reason large calls are paced, where many wait.
 type queue struct {
 	handle    func(*Call) Verdict
 	drop      func(*Call)         // lets go of a call that nobody will handle
@@ -34,13 +37,13 @@ type queue struct {
 	// mu guards all below. It is held to look and move, never while a call is handled.
 	mu      sync.Mutex
 	senders map[string]*sender
-	ready   turns.List[*account, *sender] // those with a call that may start
+	ready   turns.List[*account, *sender] // those whose first call is quick and may start
+	large   turns.List[*account, *sender] // those whose first call is not quick and may start unless their account rests
 	spare   *sender                       // one without calls, to save making it anew for each call
-	running bool
+	running bool                          // a turn is being taken
 	accounts
 	pools
-	claimed bool      // whoever runs has to stop after this turn
-	stopped sync.Cond // signalled then
+	changed sync.Cond // signalled when there may be a turn to take, or none is any more
 	closed  bool
 	current *sender // whose call is being handled
 }
@@ -60,55 +63,57 @@ type senderState int
 
 const (
 	waiting senderState = iota // its first call was told Later
-	ready                      // it is in queue.ready
+	ready                      // it is in queue.ready or in queue.large
 	handled                    // its first call is being handled
 	woken                      // and Wake came meanwhile
 )
 
 func newQueue(c *Conn) *queue {
 	q := &queue{drop: c.drop, refuse: c.answerRefused, blocked: c.backlogged, senders: map[string]*sender{}, pools: newPools()}
-	q.stopped.L = &q.mu
+	q.changed.L = &q.mu
 	return q
 }
 
-// push takes a call in and takes turns. It answers, instead of a verdict, the limit
-// that the call would exceed, and has then not taken it. The call's body may be reused when
-// push returns. Only one goroutine pushes.
-func (q *queue) push(c *Call) (exceeded string) {
+// push takes a call in, and handles it where that is quick and nobody has to wait for it. It answers, instead of a
+// verdict, the limit that the call would exceed, and has then not taken it. Unless owned, the call's body may be
+// reused when push returns. Only one goroutine pushes.
+func (q *queue) push(c *Call, owned bool) (exceeded string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.claim()
+	alone := q.free() && q.ready.Empty()
 	s, exceeded := q.admit(c)
 	if exceeded != "" {
 		return exceeded
 	}
-	q.takeTurns()
-	// Still waiting: it gets a body of its own before anybody else can see it.
-	if n := len(s.calls); n > 0 && s.calls[n-1] == c {
-		c.Body = append([]byte(nil), c.Body...)
+	if alone {
+		q.next(&q.ready, nil)
 	}
+	// Still waiting: it gets a body of its own before anybody else can see it.
+	if n := len(s.calls); !owned && n > 0 && s.calls[n-1] == c {
+		c.Body = bytes.Clone(c.Body)
+	}
+	q.tell()
 	return ""
 }
 
-// claim waits until nobody takes turns.
-func (q *queue) claim() {
-	for q.running {
-		q.claimed = true
-		q.stopped.Wait()
+// free tells whether a turn may be taken.
+func (q *queue) free() bool { return !q.running && !q.closed && !q.blocked() }
+
+// tell has run take the turns that there are.
+func (q *queue) tell() {
+	if q.running {
+		return
 	}
-	q.claimed = false
+	_, found := q.large.Find(awake)
+	if found || !q.ready.Empty() {
+		q.changed.Broadcast()
+	}
 }
 
 // admit appends c to its sender's calls unless that exceeds a limit.
 func (q *queue) admit(c *Call) (s *sender, exceeded string) {
-	s = q.senders[c.Sender]
-	if s == nil {
-		s = q.newSender(c.Sender)
-	}
-	if exceeded = q.exceeds(s, c); exceeded != "" {
-		if len(s.calls) == 0 {
-			q.remove(s)
-		}
+	s, exceeded = q.room(c)
+	if exceeded != "" {
 		return nil, exceeded
 	}
 	s.calls = append(s.calls, c)
@@ -117,6 +122,29 @@ func (q *queue) admit(c *Call) (s *sender, exceeded string) {
 		q.enqueue(s)
 	}
 	return s, ""
+}
+
+// room finds the sender of c, or the limit that it would exceed with c.
+func (q *queue) room(c *Call) (s *sender, exceeded string) {
+	s = q.senders[c.Sender]
+	if s == nil {
+		s = q.newSender(c.Sender)
+	}
+	if exceeded = q.exceeds(s, c); exceeded != "" && len(s.calls) == 0 {
+		q.remove(s)
+	}
+	return s, exceeded
+}
+
+// wouldRefuse tells which limit c would exceed, if any.
+func (q *queue) wouldRefuse(c *Call) (exceeded string) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	s, exceeded := q.room(c)
+	if exceeded == "" && len(s.calls) == 0 {
+		q.remove(s)
+	}
+	return exceeded
 }
 
 // exceeds tells which limit s would exceed with c, if any.
@@ -167,7 +195,11 @@ func (q *queue) enqueue(s *sender) {
 		s.early = true
 	}
 	s.state = ready
-	q.ready.Add(s.account, s)
+	if s.calls[0].size > quickCall {
+		q.large.Add(s.account, s)
+	} else {
+		q.ready.Add(s.account, s)
+	}
 }
 
 // wake lets the first call of the sender try again, if it was told Later.
@@ -179,35 +211,65 @@ func (q *queue) wake(name string) {
 	case s == nil:
 		return
 	case s.state == waiting:
+		alone := q.free() && q.ready.Empty()
 		q.enqueue(s)
+		if alone {
+			q.next(&q.ready, nil)
+		}
 	case s.state == handled:
 		s.state = woken
 	}
-	q.takeTurns()
+	q.tell()
 }
 
 // resume takes turns again after blocked may have changed.
 func (q *queue) resume() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.takeTurns()
+	q.tell()
 }
 
-// takeTurns, if nobody does, handles one call of each ready sender in turn until none
-// is ready. It is called, and returns, with mu held.
-func (q *queue) takeTurns() {
-	if q.running {
-		return
+// run takes the turns that nobody took at once, until clear: quick and large calls by turns.
+func (q *queue) run() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for !q.closed {
+		quick := q.free() && q.next(&q.ready, nil)
+		large := q.free() && q.next(&q.large, awake)
+		if !quick && !large {
+			q.changed.Wait()
+		}
+	}
+}
+
+// awake tells whether a large call of s may start.
+func awake(s *sender) bool { return !s.account.resting }
+
+// rest lets no large call of an account start for so long.
+func (q *queue) rest(a *account, d time.Duration) {
+	a.resting = true
+	time.AfterFunc(d, func() {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		a.resting = false // it may be another's by now, who is awake sooner then
+		q.tell()
+	})
+}
+
+// next takes the next turn of those in a list who may, if there is one. Nobody else may be taking one. It is called,
+// and returns, with mu held.
+func (q *queue) next(list *turns.List[*account, *sender], may func(*sender) bool) bool {
+	s, found := list.Next(may)
+	if !found {
+		return false
 	}
 	q.running = true
-	for !q.ready.Empty() && !q.claimed && !q.closed && !q.blocked() {
-		s, _ := q.ready.Next(nil)
-		q.turn(s)
-	}
+	q.turn(s)
 	q.running = false
-	if q.claimed {
-		q.stopped.Broadcast()
+	if q.closed {
+		q.changed.Broadcast()
 	}
+	return true
 }
 
 // turn handles the first call of s, without mu.
@@ -216,6 +278,7 @@ func (q *queue) turn(s *sender) {
 	c := s.calls[0]
 	exceeded := q.late(s)
 	q.mu.Unlock()
+	began := time.Now()
 	verdict := Accepted
 	if exceeded == "" {
 		verdict = q.handle(c)
@@ -224,6 +287,9 @@ func (q *queue) turn(s *sender) {
 	}
 	q.mu.Lock()
 	q.current = nil
+	if c.size > quickCall && s.account.bytes > calm {
+		q.rest(s.account, pace*time.Since(began))
+	}
 	switch {
 	case verdict == Accepted:
 		q.finish(s, c)
@@ -269,7 +335,10 @@ func (q *queue) clear() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.closed = true
-	q.claim()
+	q.changed.Broadcast()
+	for q.running {
+		q.changed.Wait()
+	}
 	for _, s := range q.senders {
 		q.discard(s)
 	}
@@ -288,6 +357,7 @@ func (q *queue) discard(s *sender) {
 	s.calls = slices.Delete(s.calls, keep, len(s.calls))
 	if keep == 0 {
 		q.ready.Remove(s)
+		q.large.Remove(s)
 		q.leave(s)
 		delete(q.senders, s.name)
 	}

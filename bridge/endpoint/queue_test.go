@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -198,6 +199,31 @@ func TestWakerIsRelieved(t *testing.T) {
 	b.wantReply(1+1, "0")
 	b.wantReply(2+1, "1")
 	b.wantReply(3+1, "2")
+}
+
+// While a large call is being handled, all that comes is read, and answered where it exceeds a limit: it is not left to
+// the bus, which would refuse everybody's.
+func TestReadsOn(t *testing.T) {
+	entered, leave := make(chan struct{}, 1), make(chan struct{})
+	_, b := served(t, handler(func(c *endpoint.Call) endpoint.Verdict {
+		if c.Member == "Large" {
+			entered <- struct{}{}
+			<-leave
+		}
+		return echo(c)
+	}))
+	large := b.send(textCall(caller, "Large"), text(strings.Repeat("x", 64<<10)))
+	receive(t, entered)
+	first := b.serial + 1
+	for range endpoint.MaxQueuedCalls {
+		b.send(textCall(another, "Echo"), text("x"))
+	}
+	b.wantError(b.send(textCall(another, "Echo"), text("x")), limitsExceeded)
+	close(leave)
+	b.wantReply(large, strings.Repeat("x", 64<<10))
+	for i := range endpoint.MaxQueuedCalls {
+		b.wantReply(first+uint32(i), "x")
+	}
 }
 
 func TestForget(t *testing.T) {

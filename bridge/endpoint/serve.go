@@ -3,6 +3,7 @@ package endpoint
 import (
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"qmp-dbus-bridge/schema/wire"
@@ -27,6 +28,9 @@ func (c *Conn) Serve(h Handler) error {
 	c.reading.Lock()
 	defer c.reading.Unlock()
 	c.queue.handle = func(call *Call) Verdict { return c.handle(h, call) }
+	var turns sync.WaitGroup
+	turns.Go(c.queue.run)
+	defer turns.Wait()
 	defer c.queue.clear()
 	for {
 		f, err := c.in.next()
@@ -48,19 +52,40 @@ func (c *Conn) Serve(h Handler) error {
 
 // accept queues a call that arrived, or answers it where it exceeds a limit.
 func (c *Conn) accept(f *frame) {
-	call := &Call{Message: f.Message, conn: c, fds: f.fds, size: f.size + CallCost, held: len(f.fds)}
-	exceeded := ""
-	switch {
-	case f.oversized:
-		exceeded = fmt.Sprintf("the message is larger than %d bytes", c.limits.Message)
-	case len(f.fds) > c.limits.CallFDs:
-		exceeded = fmt.Sprintf("the message has %d file descriptors, over %d", len(f.fds), c.limits.CallFDs)
-	default:
-		exceeded = c.queue.push(call)
+	call := c.callOf(f)
+	exceeded := f.refused
+	if exceeded == "" {
+		exceeded = c.exceeds(f)
+	}
+	if exceeded == "" {
+		exceeded = c.queue.push(call, f.owned)
 	}
 	if exceeded != "" {
 		c.refuse(call, exceeded)
 	}
+}
+
+func (c *Conn) callOf(f *frame) *Call {
+	return &Call{Message: f.Message, conn: c, fds: f.fds, size: f.size + CallCost, held: len(f.fds)}
+}
+
+// exceeds tells which limit a message exceeds by itself, if any.
+func (c *Conn) exceeds(f *frame) string {
+	switch {
+	case f.size > c.limits.Message:
+		return fmt.Sprintf("the message is larger than %d bytes", c.limits.Message)
+	case len(f.fds) > c.limits.CallFDs:
+		return fmt.Sprintf("the message has %d file descriptors, over %d", len(f.fds), c.limits.CallFDs)
+	}
+	return ""
+}
+
+// refuses tells why a message of which there is only the header would be refused, if it would.
+func (c *Conn) refuses(f *frame) (exceeded string) {
+	if exceeded = c.exceeds(f); exceeded == "" && f.Type == wire.MethodCall {
+		exceeded = c.queue.wouldRefuse(c.callOf(f))
+	}
+	return exceeded
 }
 
 // refuse answers a call that nobody will handle. While the bus does not take what we

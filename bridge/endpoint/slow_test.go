@@ -145,6 +145,8 @@ func TestStuckBus(t *testing.T) {
 	for range cap(calls) {
 		b.send(call(caller, "Call"), nil)
 	}
+	// Once a reply has to wait, no call is started.
+	eventually(t, "all calls are handled", func() bool { return len(calls) == cap(calls) })
 	for range cap(calls) {
 		err := receive(t, calls).Reply("s", func(e *wire.Encoder) error { e.String(most); return nil })
 		if err != nil {
