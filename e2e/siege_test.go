@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -55,6 +56,7 @@ var plainProgram = sync.OnceValues(func() (string, error) {
 type siege struct {
 	*bridge
 	t       testing.TB
+	on      string // the name of the bus's program
 	vm      *rig.QEMU
 	trace   string
 	audit   string
@@ -75,7 +77,7 @@ func besiegeWith(t *testing.T, flags func(t testing.TB, dir string) []string, te
 	for name, bus := range ownBuses {
 		t.Run(name, func(t *testing.T) {
 			dir := rig.TempDir(t)
-			s := &siege{t: t, trace: dir + "/trace", audit: dir + "/audit"}
+			s := &siege{t: t, on: name, trace: dir + "/trace", audit: dir + "/audit"}
 			s.vm = rig.StartQEMU(t, rig.QEMU{Count: 2, Args: []string{
 				"-D", s.trace, "-trace", "handle_qmp_command", "-chardev", "ringbuf,id=ring,size=65536",
 				"-blockdev", "null-co,node-name=n0,size=1048576", "-blockdev", "null-co,node-name=n1,size=1048576",
@@ -179,6 +181,25 @@ func (s *siege) comesBackTo(most int) (rss int) {
 		}
 	}
 	return rss
+}
+
+// bus is the id of the process that carries the messages: a child of the bridge, or of what the test has started.
+func (s *siege) bus() int {
+	s.t.Helper()
+	for parents := []int{os.Getpid()}; len(parents) > 0; {
+		var children []int
+		for _, pid := range parents {
+			children = append(children, rig.Children(s.t, pid)...)
+		}
+		for _, pid := range children {
+			if name, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid)); err == nil && string(name) == s.on+"\n" {
+				return pid
+			}
+		}
+		parents = children
+	}
+	s.t.Fatalf("there is no %s", s.on)
+	return 0
 }
 
 func mib(bytes int) float64 { return float64(bytes) / (1 << 20) }

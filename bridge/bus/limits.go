@@ -29,7 +29,7 @@ var limits = []struct {
 
 // maxMemory bounds what dbus-daemon may have in memory, bytes (RLIMIT_DATA): its own limits are for
 // each connection. It is more than one user's 256 connections can hold by half-sent messages (4 MiB each),
-// by full queues (1 MiB) and by the replies that go over those (0.7 MiB, QEMU's schema): 1.5 GiB.
+// by full queues (2 MiB) and by the replies that go over those (0.7 MiB, QEMU's schema): 1.7 GiB.
 // Several users can fill it together. Then dbus-daemon (1.14.10) stops reading from whom it
 // has no room for, ends new connections, and goes on when one of them goes.
 //
@@ -45,13 +45,20 @@ const (
 	maxMessage = 4<<20 + 64<<10
 	// maxOutgoing is how much may wait for one reader that doesn't read, bytes,
 	// plus the message that goes over it; what comes then is dropped for that
-	// reader. 1 MiB holds some 4000 events. dbus-broker multiplies it by
-	// maxUserConnections to a quota of 32 bits.
-	maxOutgoing = 1 << 20
+	// reader, and calls are refused, whoever makes them. 2 MiB hold some 8000 events. The bridge reads
+	// faster than dbus-daemon writes, so more is of use only against large calls: of an
+	// administrator's calls, while a viewer sends calls of 4 MiB from 64 connections, these were refused (1.14.10,
+	// 2 cores, busy otherwise): with 1 MiB 15 to 28 of 100, 2 MiB 4 to 20, 4 MiB 8, 8 MiB 5. But it is also what such
+	// a flood may have dbus-broker hold, and all calls wait behind that: dbus-broker multiplies it by maxUserConnections to
+	// a quota of each user, and in a flood of calls of 32 KiB an administrator's call took 0.3 s with 1 MiB, 0.7 s with 2, 1.7 s
+	// with 8.
+	maxOutgoing = 2 << 20
 	// maxIncoming is how much of one sender may be in the daemon, bytes, what
 	// waits for slow readers included; past it the daemon stops reading
 	// from that sender. So that the slow readers of one uid can't stop the bridge, it is
-	// more than maxUserConnections*maxOutgoing and the messages over it.
+	// more than maxUserConnections*maxOutgoing and the messages over it. So it can't also keep one uid from filling
+	// the queue to the bridge: for that it would have to be less than maxOutgoing/maxUserConnections, for
+	// the limit is one for all, and the daemon counts a message until its last reader has it.
 	maxIncoming = 4 << 30
 	// maxMessageFDs is twice what the bridge takes (16), so that it is the
 	// bridge that answers: dbus-daemon disconnects.

@@ -191,7 +191,7 @@ func halfSend(t *testing.T, address string, connections, size int) (stop func())
 	}
 }
 
-// TestSlowReader: one that doesn't read loses what is over its 1 MiB, and nobody
+// TestSlowReader: one that doesn't read loses what is over its 2 MiB, and nobody
 // else loses anything or waits.
 func TestSlowReader(t *testing.T) {
 	rig.Require(t, "gdbus")
