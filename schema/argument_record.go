@@ -7,6 +7,7 @@ type given byte
 
 const (
 	absent given = iota
+	asOwn
 	asArgument
 	asEntry
 )
@@ -95,6 +96,8 @@ func (a *arguments) entry(s *shape, base int, key []byte) {
 // member writes a member, unless it has been seen.
 func (a *arguments) member(m *member, seen *given, now given) {
 	switch *seen {
+	case asOwn:
+		a.fail("not for the caller to give: it follows from the object")
 	case asArgument:
 		a.fail("given as an argument and in the dictionary")
 	case asEntry:

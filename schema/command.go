@@ -157,6 +157,11 @@ func (c *Command) AppendArguments(dst []byte, d *wire.Decoder, signature string)
 	if err != nil {
 		return dst, err
 	}
+	return c.appendCall(dst, d, f, nil)
+}
+
+// appendCall appends the body of a call in that form, and own.
+func (c *Command) appendCall(dst []byte, d *wire.Decoder, f form, own []Own) ([]byte, error) {
 	for _, p := range f.front {
 		if p.member < 0 {
 			return dst, fmt.Errorf("%s.%s: %w", c.name, p.name, ErrNotSupported)
@@ -164,7 +169,7 @@ func (c *Command) AppendArguments(dst []byte, d *wire.Decoder, signature string)
 	}
 	a := newArguments(dst, d)
 	defer a.release()
-	a.call(c, f)
+	a.call(c, f, own)
 	if !a.failed() {
 		_ = d.End() // finish looks at the decoder's error
 	}
@@ -195,6 +200,21 @@ func (c *Command) AppendJSON(dst, src []byte) ([]byte, error) {
 // is ErrMisfit: e is as before, and the caller writes a message of signature v
 // with EncodeVariant. Other errors are those of the function [EncodeVariant].
 func (c *Command) EncodeResult(e *wire.Encoder, json []byte) (Misfits, error) {
+	return c.encode(e, c.result, json)
+}
+
+// EncodeElement appends one element of a reply that is a list, as
+// [Command.EncodeResult] does the whole. Where the command's result is no list, or
+// the element can't be of the type that the schema gives it, the error is ErrMisfit.
+func (c *Command) EncodeElement(e *wire.Encoder, json []byte) (Misfits, error) {
+	if c.result.kind != kindArray {
+		return Misfits{}, ErrMisfit
+	}
+	return c.encode(e, c.result.element, json)
+}
+
+// encode appends a value of type t, or of none if that has no members.
+func (c *Command) encode(e *wire.Encoder, t *qtype, json []byte) (Misfits, error) {
 	d, err := parseDocument(json)
 	if err != nil {
 		return Misfits{}, err
@@ -202,11 +222,11 @@ func (c *Command) EncodeResult(e *wire.Encoder, json []byte) (Misfits, error) {
 	defer d.release()
 	r := result{document: d, encoder: e, root: c.name}
 	switch {
-	case !r.fits(c.result, 0):
-		r.misfitWithin(c.result, 0)
+	case !r.fits(t, 0):
+		r.misfitWithin(t, 0)
 		return r.misfits, ErrMisfit
-	case c.out != "":
-		r.typed(c.result, 0)
+	case !t.isEmpty():
+		r.typed(t, 0)
 	case d.nodes[0].next > 1:
 		r.stranger(0)
 	}

@@ -9,8 +9,10 @@
 // The package is pure. Values go from bytes to bytes in one direction each:
 //
 //	D-Bus body -> Command.AppendArguments, AppendMembers  -> QMP arguments  (argument_*.go)
+//	D-Bus body -> Command.AppendMethod                    -> QMP arguments  (own.go)
 //	JSON text  -> Command.AppendJSON                      -> QMP arguments  (canonical.go)
 //	QMP reply  -> Command.EncodeResult, EncodeVariant     -> D-Bus body     (result_*.go)
+//	its part   -> Command.EncodeElement                   -> D-Bus body
 //	QMP event  -> Table.EncodeEvent                       -> D-Bus body     (events.go)
 //	QMP reply  -> Text                                    -> D-Bus string   (text.go)
 //

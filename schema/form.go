@@ -42,13 +42,14 @@ func countTypes(signature string) (count int, dict bool) {
 	return count, dict
 }
 
-// call writes the arguments of a call.
-func (a *arguments) call(c *Command, f form) {
+// call writes the arguments of a call, and own.
+func (a *arguments) call(c *Command, f form, own []Own) {
 	s := a.shapeOf(c.arguments, f.front)
 	if a.failed() {
 		return
 	}
 	base := a.openRecord(&s)
+	a.ownMembers(&s, base, own)
 	for _, p := range f.front {
 		a.member(&c.arguments.members[p.member], &a.seen[base+p.member], asArgument)
 		if a.failed() {
@@ -60,6 +61,7 @@ func (a *arguments) call(c *Command, f form) {
 		a.entries(&s, base)
 	}
 	if !a.failed() {
+		a.defaults(&s, base, own)
 		a.closeRecord(&s, base)
 	}
 }
