@@ -47,7 +47,8 @@ func newLayout(fixed objects, vm *object) *layout {
 
 // methodsOf makes the methods of the objects that come and go, by their interface.
 var methodsOf = map[string]func() []method{
-	"org.qemu.VM1.Block": blockMethods,
+	"org.qemu.VM1.Block":   blockMethods,
+	"org.qemu.VM1.Chardev": chardevMethods,
 }
 
 func newKind(vm string, query inventory.Set, k *inventory.Kind) *kind {

@@ -1,55 +1,43 @@
 package bridge
 
 import (
-	"encoding/json"
+	"cmp"
 
 	"qmp-dbus-bridge/bridge/action"
 	"qmp-dbus-bridge/schema"
-	"qmp-dbus-bridge/schema/wire"
 )
 
-// arguments are those of a QMP command by their names.
-type arguments map[string]any
-
-// objectCommand is a method of an object that is one QMP command. of makes the command's arguments from the object and
-// from those of the call, which d reads; what is wrong with the latter is left to the decoder. The call is answered when
-// the objects show what the command did. A QEMU that lacks the command is NotSupported.
-func objectCommand(name, command string, in []schema.Arg, of func(o *object, d *wire.Decoder) arguments) method {
+// objectCommand is a method of an object that is one QMP command. in are the method's arguments: members of the command's,
+// by their names, and an a{sv} at the end for others. own are those that follow from the object; may be nil. Both are checked as
+// those of the command's typed method are. The call is answered when the objects show what the command did. A QEMU that
+// lacks the command or one of those members is NotSupported.
+func objectCommand(name, command string, in []schema.Arg, own func(*object) []schema.Own) method {
 	return method{
-		Method: schema.Method{
-			Name: name, In: in,
-			Annotations: []schema.Annotation{{Name: schema.AnnotationCommand, Value: command}},
-		},
+		Method:   schema.Method{Name: name, In: in, Annotations: isCommand(command)},
 		action:   action.Command(command),
 		forwards: true,
 		plan:     func(r *request) *schema.Command { return r.bridge.commands().Command(command) },
-		parse: func(r *request) error {
-			d := r.Decoder()
-			return r.setArguments(command, of(r.object, &d), d.Err())
-		},
-		run: func(r *request) {
-			if r.plan == nil {
-				r.fail(failuref(errNotSupported, "this QEMU has no command %s", command))
-				return
-			}
-			r.forwardShown(r.object.query)
-		},
+		parse:    func(r *request) error { return r.parseOwn(command, own) },
+		run:      func(r *request) { r.forwardShown(r.object.query) },
 	}
 }
 
-// setArguments makes the request one for a command with these arguments, or reports what was wrong with those of the
-// call.
-func (r *request) setArguments(command string, a arguments, wrong error) error {
-	text, err := json.Marshal(a)
-	if err != nil {
-		return err
+// parseOwn makes the arguments of a command of those of the call and of own.
+func (r *request) parseOwn(command string, own func(*object) []schema.Own) error {
+	if r.plan == nil { // what would be executed has no arguments that a policy could know
+		return cmp.Or(r.setCommand(command, nil), error(failuref(errNotSupported, "this QEMU has no command %s", command)))
 	}
-	text, err = schema.Canonical(nil, text, command)
-	if wrong != nil {
-		err = failuref(errInvalidArgs, "%v", wrong)
+	var members []schema.Own
+	if own != nil {
+		members = own(r.object)
 	}
-	if set := r.setCommand(command, text); err == nil {
-		err = set
-	}
-	return err
+	d := r.Decoder()
+	arguments, err := r.plan.AppendMethod(nil, &d, r.method.In, members...)
+	return cmp.Or(err, r.setCommand(command, arguments))
+}
+
+// answering is a method that answers with out, as run does it.
+func answering(m method, out schema.Arg, run func(*request)) method {
+	m.Out, m.run = []schema.Arg{out}, run
+	return m
 }

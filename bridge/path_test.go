@@ -99,6 +99,8 @@ func (c *caller) sample(method, signature string) any {
 		return []string{"STOP"}
 	case "a{sv}":
 		return none
+	case "b":
+		return true
 	case "t":
 		return uint64(1 << 20)
 	case "v":

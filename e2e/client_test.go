@@ -42,6 +42,20 @@ func (c *client) call(t testing.TB, member string, args ...any) any {
 	return call.Body[0]
 }
 
+// object calls a method of an object below /org/qemu/VM1, such as Block.Resize of block/disk0. It must succeed; its result
+// is that of call.
+func (c *client) object(t testing.TB, path, method string, args ...any) any {
+	t.Helper()
+	call := c.conn.Object(busName, vmPath+"/"+dbus.ObjectPath(path)).Call(busName+"."+method, 0, args...)
+	if call.Err != nil {
+		t.Fatalf("%s of %s%v: %v", method, path, args, call.Err)
+	}
+	if len(call.Body) == 0 {
+		return nil
+	}
+	return call.Body[0]
+}
+
 // event waits for an event whose data has a value under key.
 func (c *client) event(t testing.TB, member, key string, value any) {
 	t.Helper()

@@ -55,6 +55,8 @@ func testDisk(t *testing.T, g guest) {
 	rig.Eventually(t, "the drive shows its size", func() bool {
 		return objects(t, g.conn)["block/vblk0"]["VirtualSize"].Value() == uint64(4<<20)
 	})
+	g.object(t, "block/vblk0", "Block.Resize", uint64(8<<20))
+	g.Await(t, "test $(cat /sys/block/vda/size) = 16384")
 
 	signals := watch(t, g.conn, dbus.WithMatchInterface(objectManager))
 	g.call(t, "DeviceDel", "vblk0")
@@ -89,6 +91,11 @@ func testMedium(t *testing.T, g guest) {
 	g.call(t, "BlockdevChangeMedium", rawImage(t, "on the medium"), options("id", "cd0", "format", "raw"))
 	g.Await(t, "head -c 13 "+drive+" 2>/dev/null | grep -q 'on the medium'")
 	g.call(t, "Eject", options("id", "cd0", "force", true))
+	g.Await(t, "! head -c 1 "+drive+" 2>/dev/null")
+
+	g.object(t, "block/cd0", "Block.ChangeMedium", rawImage(t, "on another"), options("format", "raw"))
+	g.Await(t, "head -c 10 "+drive+" 2>/dev/null | grep -q 'on another'")
+	g.object(t, "block/cd0", "Block.Eject", true)
 	g.Await(t, "! head -c 1 "+drive+" 2>/dev/null")
 }
 

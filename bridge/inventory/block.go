@@ -2,6 +2,7 @@ package inventory
 
 import (
 	"cmp"
+	"encoding/json"
 	"strings"
 )
 
@@ -30,11 +31,24 @@ type medium struct {
 // peripheral is where devices with an id are in QOM.
 const peripheral = "/machine/peripheral/"
 
-func readDrive(told drive) Item {
-	qomPath := told.QDev
-	if qomPath != "" && !strings.HasPrefix(qomPath, "/") {
-		qomPath = peripheral + qomPath
+// devicePath is the QOM path of a device that QEMU tells by its id, or by that path if it has none.
+func devicePath(qdev string) string {
+	if qdev == "" || qdev[0] == '/' {
+		return qdev
 	}
+	return peripheral + qdev
+}
+
+// DeviceID is the id of the device at a QOM path, or the path if it has none: either is taken where QEMU wants an id.
+func DeviceID(path string) string {
+	if id, found := strings.CutPrefix(path, peripheral); found && !strings.Contains(id, "/") {
+		return id
+	}
+	return path
+}
+
+func readDrive(told drive) Item {
+	qomPath := devicePath(told.QDev)
 	id := qomPath // of a device without an id
 	if path, found := strings.CutPrefix(qomPath, peripheral); found {
 		id, _, _ = strings.Cut(path, "/") // its parts have paths below
@@ -44,4 +58,40 @@ func readDrive(told drive) Item {
 		Text(told.Device), Text(qomPath), Text(in.Node), Text(in.Driver), Flag(in.ReadOnly), Flag(told.Removable),
 		Flag(told.TrayOpen), Flag(told.Medium != nil), Number(in.Image.Size), Flag(in.Encrypted), Text(told.IOStatus),
 		File(in.File), Number(in.Image.Actual))
+}
+
+// below are the members of QEMU's BlockStats that tell of other nodes, those below the drive's.
+var below = []string{"parent", "backing"}
+
+// DriveStats finds in a reply to query-blockstats what it tells of the drive with these values of Device and QomPath, without
+// what it tells of nodes below: a JSON object, or nil if there is no such drive.
+func DriveStats(reply []byte, device, qomPath string) ([]byte, error) {
+	var all []json.RawMessage
+	if err := json.Unmarshal(reply, &all); err != nil {
+		return nil, err
+	}
+	for _, one := range all {
+		var told struct {
+			Device string `json:"device"`
+			QDev   string `json:"qdev"`
+		}
+		if err := json.Unmarshal(one, &told); err != nil {
+			return nil, err
+		}
+		if Text(told.Device).String() == device && Text(devicePath(told.QDev)).String() == qomPath {
+			return withoutBelow(one)
+		}
+	}
+	return nil, nil
+}
+
+func withoutBelow(stats []byte) ([]byte, error) {
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(stats, &members); err != nil {
+		return nil, err
+	}
+	for _, name := range below {
+		delete(members, name)
+	}
+	return json.Marshal(members)
 }
