@@ -49,6 +49,9 @@ func start(t testing.TB, config func(dir string) bus.Config) *bus.Daemon {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
+		if err := d.Err(); err != nil {
+			t.Log(err) // why it has gone, should the test fail for that
+		}
 		if err := d.Close(); err != nil {
 			t.Errorf("Close() = %v", err)
 		}
