@@ -12,6 +12,7 @@ type announcer interface {
 	announceAdded(*object) error
 	announceRemoved(*object) error
 	announceChanged(before, now *object) error
+	announceEnd(*object) error
 }
 
 // audience is what the bus has been told, from which follows what it is to be told next. Where the bus took only a
@@ -66,22 +67,38 @@ func (a *audience) follow(q int, r *reading) error {
 		delete(a.objects[q], path)
 	}
 	for _, o := range r.objects {
-		if err := a.tell(a.objects[q][o.path], o); err != nil {
+		if err := a.tell(a.objects[q], o); err != nil {
 			return err
 		}
-		a.objects[q][o.path] = o
 	}
 	a.complete[q] = r
 	return nil
 }
 
-// tell announces an object that is new or another than before.
-func (a *audience) tell(before, now *object) error {
-	switch before {
-	case now:
+// tell announces an object that is new or another than what is known, and then that its job has ended, if it has since.
+func (a *audience) tell(known map[string]*object, now *object) error {
+	before := known[now.path]
+	switch {
+	case before == now:
 		return nil
-	case nil:
-		return a.announceAdded(now)
+	case before == nil:
+		before = &object{}
+		if err := a.announceAdded(now); err != nil {
+			return err
+		}
+	default:
+		if err := a.announceChanged(before, now); err != nil {
+			return err
+		}
 	}
-	return a.announceChanged(before, now)
+	if now.end != 0 && now.end != before.end {
+		running := *now
+		running.end = before.end
+		known[now.path] = &running // until that is told too
+		if err := a.announceEnd(now); err != nil {
+			return err
+		}
+	}
+	known[now.path] = now
+	return nil
 }

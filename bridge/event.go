@@ -17,6 +17,9 @@ const eventSignature = "a{sv}x"
 // onEvent is called by the QMP reader for every event, and does not block.
 func (b *Bridge) onEvent(ev qmp.Event) {
 	b.emitEvent(ev)
+	if note := inventory.JobEvent(ev.Name, ev.Data, ev.Timestamp); note != nil {
+		b.mirror.enter(note)
+	}
 	b.touch(inventory.TouchedByEvent(ev.Name))
 }
 

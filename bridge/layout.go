@@ -49,6 +49,12 @@ func newLayout(fixed objects, vm *object) *layout {
 var methodsOf = map[string]func() []method{
 	"org.qemu.VM1.Block":   blockMethods,
 	"org.qemu.VM1.Chardev": chardevMethods,
+	"org.qemu.VM1.Job":     jobMethods,
+}
+
+// signalsOf are their signals besides the standard ones.
+var signalsOf = map[string][]schema.Signal{
+	"org.qemu.VM1.Job": {completed},
 }
 
 func newKind(vm string, query inventory.Set, k *inventory.Kind) *kind {
@@ -56,7 +62,7 @@ func newKind(vm string, query inventory.Set, k *inventory.Kind) *kind {
 	if of := methodsOf[k.Interface]; of != nil {
 		methods = of()
 	}
-	main := newInterface(schema.Interface{Name: k.Interface, Properties: k.Properties}, methods)
+	main := newInterface(schema.Interface{Name: k.Interface, Properties: k.Properties, Signals: signalsOf[k.Interface]}, methods)
 	return &kind{
 		query: query, name: k.Name, above: vm + "/" + k.Name,
 		main: main, interfaces: append(standardInterfaces(), main),

@@ -21,7 +21,8 @@ type mirror struct {
 	mu       sync.Mutex
 	now      *state
 	audience *audience
-	monitor  *qmp.Conn // which to ask; nil while there is none
+	monitor  *qmp.Conn         // which to ask; nil while there is none
+	ledger   *inventory.Ledger // of its jobs; nil while there is none
 	arrived  *arrival
 	asking   bool          // a round is on its way
 	stale    inventory.Set // for the next one
@@ -98,7 +99,7 @@ func (m *mirror) retell() {
 // connect reads a QEMU that has been reached, shows it as a whole, and calls then.
 func (m *mirror) connect(monitor *qmp.Conn, a arrival, then func()) {
 	m.mu.Lock()
-	m.monitor, m.arrived = monitor, &a
+	m.monitor, m.ledger, m.arrived = monitor, new(inventory.Ledger), &a
 	r := m.want(inventory.All, then)
 	m.mu.Unlock()
 	m.run(r)
@@ -108,7 +109,7 @@ func (m *mirror) connect(monitor *qmp.Conn, a arrival, then func()) {
 func (m *mirror) disconnect() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.monitor, m.arrived, m.stale, m.moving = nil, nil, 0, 0
+	m.monitor, m.ledger, m.arrived, m.stale, m.moving = nil, nil, nil, 0, 0
 	m.keepPace()
 	m.change(func(s *state) { s.readings, s.connected = unknown(), false })
 }
@@ -213,7 +214,11 @@ func (m *mirror) show(r *round) {
 		}
 		for q := range inventory.Queries {
 			if r.due.Has(q) {
-				s.readings[q] = newReading(m.layout.kinds[q], r.readings[q], s.readings[q])
+				told := r.readings[q]
+				if q == inventory.Jobs {
+					told = m.ledger.Read(told)
+				}
+				s.readings[q] = newReading(m.layout.kinds[q], told, s.readings[q])
 				m.note(q, r)
 				m.moving &^= inventory.SetOf(q)
 				if r.readings[q].Moving {

@@ -5,6 +5,7 @@ import (
 
 	"qmp-dbus-bridge/bridge/action"
 	"qmp-dbus-bridge/schema"
+	"qmp-dbus-bridge/schema/wire"
 )
 
 // objectCommand is a method of an object that is one QMP command. in are the method's arguments: members of the command's,
@@ -24,15 +25,20 @@ func objectCommand(name, command string, in []schema.Arg, own func(*object) []sc
 
 // parseOwn makes the arguments of a command of those of the call and of own.
 func (r *request) parseOwn(command string, own func(*object) []schema.Own) error {
-	if r.plan == nil { // what would be executed has no arguments that a policy could know
-		return cmp.Or(r.setCommand(command, nil), error(failuref(errNotSupported, "this QEMU has no command %s", command)))
-	}
 	var members []schema.Own
 	if own != nil {
 		members = own(r.object)
 	}
 	d := r.Decoder()
-	arguments, err := r.plan.AppendMethod(nil, &d, r.method.In, members...)
+	return r.setOwn(command, &d, r.method.In, members)
+}
+
+// setOwn makes the request one for a command, whose arguments are in, which d reads, and own.
+func (r *request) setOwn(command string, d *wire.Decoder, in []schema.Arg, own []schema.Own) error {
+	if r.plan == nil { // what would be executed has no arguments that a policy could know
+		return cmp.Or(r.setCommand(command, nil), error(failuref(errNotSupported, "this QEMU has no command %s", command)))
+	}
+	arguments, err := r.plan.AppendMethod(nil, d, in, own...)
 	return cmp.Or(err, r.setCommand(command, arguments))
 }
 

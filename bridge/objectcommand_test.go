@@ -66,6 +66,16 @@ var objectCalls = []objectCall{
 
 	{"chardev/ch0", "Chardev.ReadRing", []any{uint64(7)}, `ringbuf-read {"device":"ch0","format":"base64","size":7}`},
 	{"chardev/s_2d1", "Chardev.ReadRing", []any{uint64(1 << 20)}, `ringbuf-read {"device":"s-1","format":"base64","size":1048576}`},
+
+	{"job/m", "Job.Pause", nil, `job-pause {"id":"m"}`},
+	{"job/m", "Job.Resume", nil, `job-resume {"id":"m"}`},
+	{"job/m", "Job.Cancel", []any{false}, `block-job-cancel {"device":"m","force":false}`},
+	{"job/m", "Job.Cancel", []any{true}, `job-cancel {"id":"m"}`},
+	{"job/job_2d1", "Job.Cancel", []any{false}, `job-cancel {"id":"job-1"}`},
+	{"job/m", "Job.Complete", nil, `job-complete {"id":"m"}`},
+	{"job/m", "Job.Finalize", nil, `job-finalize {"id":"m"}`},
+	{"job/job_2d1", "Job.Dismiss", nil, `job-dismiss {"id":"job-1"}`},
+	{"job/m", "Job.SetSpeed", []any{uint64(5)}, `block-job-set-speed {"device":"m","speed":5}`},
 }
 
 // some is a dictionary of variants.
@@ -77,11 +87,21 @@ func some(keysAndValues ...any) map[string]dbus.Variant {
 	return all
 }
 
+// withMore adds to answers objects that objectCalls are of.
+func withMore(answers map[string]string) map[string]string {
+	for query, more := range map[string]string{
+		"query-block": `{"device": "loose", "removable": true}`,
+		"query-jobs":  `{"id": "m", "type": "mirror", "status": "standby"}`,
+	} {
+		answers[query] = strings.Replace(answers[query], "[", "["+more+", ", 1)
+	}
+	return answers
+}
+
 // withObjects is a machine with the devices and commands of a captured QEMU, and answers that the commands of objectCalls have.
 func withObjects(t *testing.T) *machine {
 	t.Helper()
-	answers := furnishedOf(t, "qmp-schema-7.2.22-x86_64.json")
-	answers["query-block"] = strings.Replace(answers["query-block"], "[", `[{"device": "loose", "removable": true}, `, 1)
+	answers := withMore(furnishedOf(t, "qmp-schema-7.2.22-x86_64.json"))
 	answers["query-blockstats"] = `[{"qdev": "/machine/peripheral/vd0/virtio-backend", "stats": {}}]`
 	answers["ringbuf-read"] = `""`
 	return newMachine(t, answers)
@@ -173,9 +193,7 @@ func TestObjectCommandShows(t *testing.T) {
 
 // TestObjectCommandIsLacked has a QEMU that lacks the commands of the methods.
 func TestObjectCommandIsLacked(t *testing.T) {
-	answers := furnished(t)
-	answers["query-block"] = strings.Replace(answers["query-block"], "[", `[{"device": "loose", "removable": true}, `, 1)
-	m := newMachine(t, answers)
+	m := newMachine(t, withMore(furnished(t)))
 	c := serve(t, m).as(admin)
 	for _, of := range objectCalls {
 		name, _, _ := strings.Cut(of.want, " ")

@@ -81,6 +81,8 @@ func follow(tb testing.TB, signals <-chan *dbus.Signal) string {
 		case propsIf + ".PropertiesChanged":
 			told := values(map[string]map[string]dbus.Variant{"": s.Body[1].(map[string]dbus.Variant)})
 			return fmt.Sprint("! ", below(s.Path), " ", told)
+		case busName + ".Job.Completed":
+			return fmt.Sprintf("* %s %v %q", below(s.Path), s.Body[0], s.Body[1])
 		}
 	}
 }
@@ -118,7 +120,7 @@ func TestObjects(t *testing.T) {
 		"memory/dimm1":   {"Kind": "dimm", "Size": uint64(16 << 20), "Slot": int64(0), "Hotplugged": false},
 		"device/sd_2d1":  {"Driver": "scsi-hd", "QomPath": "/machine/peripheral/sd-1"},
 		"chardev/s_2d1":  {"FrontendOpen": true},
-		"job/job_2d1":    {"Type": "create", "Status": "concluded", "Current": uint64(1), "Total": uint64(1), "Progress": 1.0, "Error": ""},
+		"job/job_2d1":    {"Type": "create", "Status": "concluded", "Current": uint64(1), "Total": uint64(1), "Progress": 1.0, "Error": "", "StartedBy": inventory.Nobody, "StartTime": uint64(0)},
 		"device/missing": nil,
 	} {
 		if diff := cmp.Diff(want, all[path]); diff != "" {
@@ -298,7 +300,7 @@ func TestObjectsOfAnotherQEMU(t *testing.T) {
 	}
 	m.answer("query-jobs", `[{"id": "new", "type": "backup", "status": "running"}]`)
 	m.listen(qmptest.Options{})
-	told(t, signals, "+ job/new map[Current:0 Error: Progress:0 Status:running Total:0 Type:backup]",
+	told(t, signals, "+ job/new map[Current:0 Error: Progress:0 StartTime:0 StartedBy:4294967295 Status:running Total:0 Type:backup]",
 		"! /org/qemu/VM1 map[Accelerator:tcg Connected:true Machine:pc-q35-7.2 Running:true Status:running]")
 }
 
@@ -312,7 +314,7 @@ func TestProgress(t *testing.T) {
 	}
 	m.answer("query-jobs", at("running", 0))
 	m.client().Event("JOB_STATUS_CHANGE", `{"id": "j", "status": "running"}`)
-	told(t, signals, "+ job/j map[Current:0 Error: Progress:0 Status:running Total:4 Type:mirror]")
+	told(t, signals, "+ job/j map[Current:0 Error: Progress:0 StartTime:0 StartedBy:4294967295 Status:running Total:4 Type:mirror]")
 	m.answer("query-jobs", at("running", 1))
 	told(t, signals, "! job/j map[Current:1 Progress:0.25]")
 	m.answer("query-jobs", at("concluded", 4))
@@ -402,7 +404,7 @@ func TestObjectsOutliveFullBus(t *testing.T) {
 	}
 	w.sync()
 	w.bus.Signal(t, syscall.SIGCONT)
-	told(t, signals, "- job/gone", "! job/kept map[Status:s9]", "+ job/new9 map[Current:0 Error: Progress:0 Status: Total:0 Type:]")
+	told(t, signals, "- job/gone", "! job/kept map[Status:s9]", "+ job/new9 map[Current:0 Error: Progress:0 StartTime:0 StartedBy:4294967295 Status: Total:0 Type:]")
 }
 
 // changesOfJobs are the signals of the state but for events.

@@ -22,12 +22,13 @@ func newReading(k *kind, told inventory.Reading, before *reading) *reading {
 	now := &reading{facts: told.Facts}
 	same := slices.Equal(told.Facts, before.facts) && len(told.Items) == len(before.objects)
 	for i := range told.Items {
-		path := k.above + "/" + told.Items[i].Element
+		item := &told.Items[i]
+		path := k.above + "/" + item.Element
 		o := before.find(path)
-		if o == nil || o.id != told.Items[i].ID || !slices.Equal(o.values, told.Items[i].Values) {
+		if o == nil || o.id != item.ID || o.end != item.End || !slices.Equal(o.values, item.Values) {
 			o = &object{
 				path: path, interfaces: k.interfaces,
-				id: told.Items[i].ID, query: k.query, main: k.main, values: told.Items[i].Values,
+				id: item.ID, query: k.query, main: k.main, values: item.Values, end: item.End,
 			}
 			same = false
 		}

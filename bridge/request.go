@@ -313,6 +313,7 @@ func (r *request) start(done func(qmp.Reply)) {
 			r.fail(r.refusal(reply.Err))
 			return
 		}
+		r.noteJobs()
 		done(reply)
 	})
 }

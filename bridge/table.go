@@ -22,6 +22,7 @@ type object struct {
 	query  inventory.Set     // the one that tells of it
 	main   *iface            // the one that has properties; nil if none has
 	values []inventory.Value // of main's properties; QEMU has those of an object of its tree
+	end    uint64            // inventory.Item.End
 	qom    string            // the path in QEMU's object tree, of one that is there
 }
 

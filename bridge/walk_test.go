@@ -11,6 +11,7 @@ import (
 	"github.com/godbus/dbus/v5"
 
 	"qmp-dbus-bridge/bridge/action"
+	"qmp-dbus-bridge/bridge/bus"
 	"qmp-dbus-bridge/e2e/rig"
 )
 
@@ -179,6 +180,31 @@ func TestWalkSignals(t *testing.T) {
 				t.Errorf("%d of %d events are public", len(public), len(events))
 			}
 		})
+	}
+}
+
+// TestWalkBus has the private bus's configuration let pass the signals of every interface that has some.
+func TestWalkBus(t *testing.T) {
+	config, err := bus.Config{Dir: "/run/vm"}.Render()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := serve(t, newMachine(t, furnished(t))).as(admin)
+	paths := []dbus.ObjectPath{vmPath, qmpPath}
+	for path := range c.objects() {
+		paths = append(paths, at(path))
+	}
+	found := map[string]bool{}
+	for _, path := range paths {
+		for _, i := range c.introspect(path).Interfaces {
+			if rule := `<allow send_type="signal" send_interface="` + i.Name + `"/>`; len(i.Signals) > 0 && !strings.Contains(string(config), rule) {
+				t.Errorf("%s has %s, whose signals the bus keeps back", path, i.Name)
+			}
+			found[i.Name] = len(i.Signals) > 0
+		}
+	}
+	if !found[jobIf] || found[blockIf] {
+		t.Errorf("interfaces that have signals: %v", found)
 	}
 }
 

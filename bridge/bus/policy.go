@@ -27,7 +27,7 @@ var trustedMethods = []string{
 
 // signalInterfaces are the interfaces of the signals that the bridge sends.
 var signalInterfaces = []string{
-	"org.qemu.VM1", "org.qemu.VM1.QMP.Events", "org.freedesktop.DBus.Properties",
+	"org.qemu.VM1", "org.qemu.VM1.Job", "org.qemu.VM1.QMP.Events", "org.freedesktop.DBus.Properties",
 	"org.freedesktop.DBus.ObjectManager",
 }
 

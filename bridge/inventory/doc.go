@@ -5,6 +5,9 @@
 // reply tells, and the events and commands after which it may tell something else. [TouchedByEvent] and
 // [TouchedByCommand] look that up the other way round.
 //
+// What query-jobs does not tell of jobs a [Ledger] knows by what it has heard: events, and commands that start one
+// ([StartedJob]).
+//
 //	for i := range inventory.Queries {
 //		q := &inventory.Queries[i]
 //		reading, err := q.Read(reply of q.Command with q.Arguments)
@@ -13,5 +16,5 @@
 // # Limits
 //
 // QEMU may be hostile: of one reply at most [MaxItems] objects are read, with names of at most [MaxName]
-// bytes; [Reading.Left] counts the others. A text has at most [MaxText] bytes and is valid for D-Bus.
+// bytes; [Reading.Left] counts the others. Of jobs that QEMU has no more [MaxKept] are kept. A text has at most [MaxText] bytes and is valid for D-Bus.
 package inventory

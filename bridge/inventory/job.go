@@ -1,5 +1,7 @@
 package inventory
 
+import "math"
+
 // job is QEMU's JobInfo.
 type job struct {
 	ID      string `json:"id"`
@@ -10,8 +12,21 @@ type job struct {
 	Error   string `json:"error"`
 }
 
+// concluded is the JobStatus of a job that has ended.
+const concluded = "concluded"
+
 // atWork are the values of JobStatus in which a job gets on, or its aim moves away, which no event tells.
 var atWork = map[string]bool{"running": true, "ready": true}
+
+// Nobody is the user who started a job where that is not known.
+const Nobody uint32 = math.MaxUint32
+
+// The indexes of a job's values that a Ledger looks at; query-jobs does not tell the last two.
+const (
+	jobStatus    = 1
+	jobStartedBy = 6
+	jobStartTime = 7
+)
 
 // readJobs reads the jobs, and whether any is at work.
 func readJobs(reply []byte) (Reading, error) {
@@ -31,5 +46,6 @@ func readJob(told job) Item {
 		progress = min(float64(current)/float64(total), 1)
 	}
 	return newItem(told.ID,
-		Text(told.Type), Text(told.Status), Number(uint64(current)), Number(uint64(total)), Fraction(progress), Text(told.Error))
+		Text(told.Type), Text(told.Status), Number(uint64(current)), Number(uint64(total)), Fraction(progress), Text(told.Error),
+		Number(uint64(Nobody)), Number(0))
 }

@@ -54,6 +54,7 @@ type Item struct {
 	ID      string  // what QEMU calls it
 	Element string  // the last one of its path
 	Values  []Value // in the order of Kind.Properties
+	End     uint64  // of a job that has ended while it was heard of: which one it is of all; else 0
 }
 
 // Read reads a reply to the command. It keeps nothing of it.
@@ -117,7 +118,7 @@ func newItem(id string, values ...Value) Item {
 	case len(id) > MaxName:
 		return Item{Element: tooLong}
 	}
-	return Item{id, Element(id), values}
+	return Item{ID: id, Element: Element(id), Values: values}
 }
 
 // tooLong is longer than any element.

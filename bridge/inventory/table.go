@@ -5,6 +5,7 @@ import "qmp-dbus-bridge/schema"
 // The indexes of Queries that others need to know.
 const (
 	Status = 0
+	Jobs   = 10 // what a Ledger reads
 	Count  = 11 // of them all
 )
 
@@ -121,7 +122,7 @@ var Queries = [Count]Query{
 		events:   []string{"DEVICE_DELETED", "VSERPORT_CHANGE"},
 		commands: []string{"chardev-add", "chardev-change", "chardev-remove", "device_add"},
 	},
-	{
+	Jobs: {
 		Command: "query-jobs",
 		Kind: &Kind{"job", "org.qemu.VM1.Job", []schema.Property{
 			{Name: "Type", Type: "s"},
@@ -130,6 +131,8 @@ var Queries = [Count]Query{
 			{Name: "Total", Type: "t"},
 			{Name: "Progress", Type: "d"},
 			{Name: "Error", Type: "s"},
+			{Name: "StartedBy", Type: "u"},
+			{Name: "StartTime", Type: "t"},
 		}},
 		read:   readJobs,
 		events: []string{"JOB_STATUS_CHANGE"},

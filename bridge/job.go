@@ -1,0 +1,89 @@
+package bridge
+
+import (
+	"qmp-dbus-bridge/bridge/action"
+	"qmp-dbus-bridge/schema"
+	"qmp-dbus-bridge/schema/wire"
+)
+
+// The commands that cancel a job.
+const (
+	jobCancel      = "job-cancel"
+	blockJobCancel = "block-job-cancel"
+)
+
+// jobMethods are those of org.qemu.VM1.Job.
+func jobMethods() []method {
+	return []method{
+		objectCommand("Pause", "job-pause", nil, ownJob),
+		objectCommand("Resume", "job-resume", nil, ownJob),
+		cancelJob(),
+		objectCommand("Complete", "job-complete", nil, ownJob),
+		objectCommand("Finalize", "job-finalize", nil, ownJob),
+		dismissJob(),
+		objectCommand("SetSpeed", "block-job-set-speed", []schema.Arg{{Name: "speed", Type: "t"}}, ownBlockJob),
+	}
+}
+
+func ownJob(o *object) []schema.Own { return []schema.Own{{Name: "id", Value: o.id}} }
+
+// ownBlockJob names the job as commands do that are for those of block devices alone.
+func ownBlockJob(o *object) []schema.Own { return []schema.Own{{Name: "device", Value: o.id}} }
+
+// blockJobs are the types of jobs that the commands block-job-* know (QEMU's is_block_job).
+var blockJobs = map[string]bool{"backup": true, "commit": true, "mirror": true, "stream": true}
+
+// cancelJob ends a job. Only one of a block device can end otherwise than by force: a mirror that is ready then leaves a whole
+// copy. job-cancel always forces.
+func cancelJob() method {
+	in := []schema.Arg{{Name: "force", Type: "b"}}
+	m := objectCommand("Cancel", jobCancel, in, nil)
+	m.Annotations = isCommand(blockJobCancel + " " + jobCancel)
+	m.plan = func(r *request) *schema.Command { return r.bridge.commands().Command(r.cancels()) }
+	m.parse = func(r *request) error {
+		d, command := r.Decoder(), r.cancels()
+		r.action = action.Command(command)
+		if command == blockJobCancel {
+			return r.setOwn(command, &d, in, ownBlockJob(r.object))
+		}
+		d.Skip() // force, which that has no argument for
+		return r.setOwn(command, &d, nil, ownJob(r.object))
+	}
+	return m
+}
+
+// cancels is the command that a call of Cancel is.
+func (r *request) cancels() string {
+	d := r.Decoder()
+	if force := d.Bool(); force || !blockJobs[r.object.value("Type").String()] {
+		return jobCancel
+	}
+	return blockJobCancel
+}
+
+// dismissJob lets go of a job that has ended. One that the bridge alone has kept QEMU does not know.
+func dismissJob() method {
+	m := objectCommand("Dismiss", "job-dismiss", nil, ownJob)
+	forward := m.run
+	m.run = func(r *request) {
+		if r.bridge.mirror.dismiss(r.object.id) {
+			r.replyEmpty()
+			return
+		}
+		forward(r)
+	}
+	return m
+}
+
+// completed tells that a job has ended. Its error is the property Error, which is what query-jobs tells: as that, it is of class read.
+var completed = schema.Signal{Name: "Completed", Args: []schema.Arg{{Name: "success", Type: "b"}, {Name: "error", Type: "s"}}}
+
+// announceEnd signals that the object's job has ended.
+func (b *Bridge) announceEnd(o *object) error {
+	failure := o.value("Error").String()
+	return b.signal("", o.path, o.main.name(), completed.Name, "bs", func(e *wire.Encoder) error {
+		e.Bool(failure == "")
+		e.String(failure)
+		return nil
+	})
+}
