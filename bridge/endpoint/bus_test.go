@@ -2,8 +2,6 @@ package endpoint_test
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
 	"os"
 	"strings"
@@ -36,6 +34,7 @@ type bus struct {
 	buf    []byte
 	serial uint32
 	enc    wire.Encoder
+	fds    []int // that came with what has been read
 }
 
 // newBus makes a bus that has said nothing yet, and our end of its socket.
@@ -235,7 +234,19 @@ func (b *bus) cut() (wire.Message, bool) {
 		b.Fatalf("%v in %q", err, b.buf[:size])
 	}
 	b.buf = b.buf[size:]
+	if int(m.UnixFDs) != len(b.fds) {
+		b.Fatalf("%+v came with file descriptors %v", m.Header, b.fds)
+	}
 	return m, true
+}
+
+// nextFDs is next for a message with descriptors, which are the caller's.
+func (b *bus) nextFDs() (wire.Message, []int) {
+	b.Helper()
+	m := b.next()
+	fds := b.fds
+	b.fds = nil
+	return m, fds
 }
 
 func (b *bus) read() {
@@ -249,9 +260,7 @@ func (b *bus) tryRead(patience time.Duration) error {
 	chunk := make([]byte, 256<<10)
 	b.sock.SetReadDeadline(time.Now().Add(patience))
 	n, fds, err := b.sock.Read(chunk)
-	if len(fds) > 0 {
-		err = errors.Join(err, fmt.Errorf("got file descriptors %v", fds))
-	}
+	b.fds = append(b.fds, fds...)
 	b.buf = append(b.buf, chunk[:n]...)
 	return err
 }

@@ -32,7 +32,14 @@ func (c *Call) TakeFDs() []int {
 // error says why, and is for Fail. A caller that wants no reply gets none. That the
 // bus has gone is no error here: Serve tells.
 func (c *Call) Reply(signature string, fill func(*wire.Encoder) error) error {
-	return c.answer(wire.Header{Type: wire.MethodReturn, Signature: signature}, fill)
+	return c.ReplyFDs(signature, nil, fill)
+}
+
+// ReplyFDs is Reply with descriptors, which it owns and closes in every case. A caller whose connection can't be passed any
+// does not get them, and nobody can know that before: dbus-daemon drops the reply, so that there is none, and
+// dbus-broker disconnects the caller.
+func (c *Call) ReplyFDs(signature string, fds []int, fill func(*wire.Encoder) error) error {
+	return c.answer(wire.Header{Type: wire.MethodReturn, Signature: signature}, fds, fill)
 }
 
 // Fail answers with an error of this name and text. What D-Bus can't carry of these is
@@ -49,23 +56,25 @@ func (c *Call) Fail(name, text string) {
 }
 
 func (c *Call) fail(name, text string) error {
-	return c.answer(wire.Header{Type: wire.Error, ErrorName: name, Signature: "s"}, func(e *wire.Encoder) error {
+	return c.answer(wire.Header{Type: wire.Error, ErrorName: name, Signature: "s"}, nil, func(e *wire.Encoder) error {
 		e.String(text)
 		return nil
 	})
 }
 
-func (c *Call) answer(h wire.Header, fill func(*wire.Encoder) error) error {
+func (c *Call) answer(h wire.Header, fds []int, fill func(*wire.Encoder) error) error {
 	if c.answered {
+		closeAll(c.conn.log, fds)
 		return errAnswered
 	}
 	if c.Flags&wire.NoReplyExpected != 0 {
+		closeAll(c.conn.log, fds)
 		c.answered = true
 		return nil
 	}
 	h.Flags = wire.NoReplyExpected
 	h.ReplySerial, h.Destination = c.Serial, c.Sender
-	err := c.conn.send(&h, fill)
+	err := c.conn.send(&h, fds, fill)
 	if err != nil && !errors.Is(err, errNotSent) {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"qmp-dbus-bridge/bridge/endpoint"
+	"qmp-dbus-bridge/qmp/socket"
 	"qmp-dbus-bridge/schema/wire"
 )
 
@@ -172,6 +173,82 @@ func TestFDs(t *testing.T) {
 	}, nil, writers[1])
 	b.send(wire.Header{Type: wire.MethodReturn, Sender: caller, ReplySerial: 99}, nil, writers[2])
 	wantClosed(t, readers)
+}
+
+// Descriptors of a reply are closed here in every case, and are the caller's if it gets the reply.
+func TestReplyFDs(t *testing.T) {
+	one := func(e *wire.Encoder) error { e.UnixFD(0); return nil }
+	for name, reply := range map[string]func(c *endpoint.Call, fd int){
+		"sent": func(c *endpoint.Call, fd int) {
+			if err := c.ReplyFDs("h", []int{fd}, one); err != nil {
+				t.Errorf("ReplyFDs = %v", err)
+			}
+		},
+		"no reply expected": func(c *endpoint.Call, fd int) {
+			c.Flags |= wire.NoReplyExpected
+			if err := c.ReplyFDs("h", []int{fd}, one); err != nil {
+				t.Errorf("ReplyFDs = %v", err)
+			}
+		},
+		"refused by fill": func(c *endpoint.Call, fd int) {
+			if err := c.ReplyFDs("h", []int{fd}, func(*wire.Encoder) error { return errTest }); !errors.Is(err, errTest) {
+				t.Errorf("ReplyFDs = %v", err)
+			}
+			c.Fail("org.example.Error", "why")
+		},
+		"another's index": func(c *endpoint.Call, fd int) {
+			if err := c.ReplyFDs("h", []int{fd}, func(e *wire.Encoder) error { e.UnixFD(1); return nil }); err == nil {
+				t.Error("ReplyFDs with an index that is not there succeeded")
+			}
+			c.Fail("org.example.Error", "why")
+		},
+		"too many": func(c *endpoint.Call, fd int) {
+			fds := []int{fd}
+			for len(fds) <= socket.MaxFDs {
+				more, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+				if err != nil {
+					t.Fatal(err)
+				}
+				fds = append(fds, more)
+			}
+			if err := c.ReplyFDs("h", fds, one); err == nil {
+				t.Error("ReplyFDs of too many succeeded")
+			}
+			c.Fail("org.example.Error", "why")
+		},
+		"answered twice": func(c *endpoint.Call, fd int) {
+			c.Fail("org.example.Error", "why")
+			if err := c.ReplyFDs("h", []int{fd}, one); err == nil {
+				t.Error("second answer succeeded")
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			given := make(chan int, 1)
+			_, b := served(t, handler(func(c *endpoint.Call) endpoint.Verdict {
+				reply(c, <-given)
+				return endpoint.Accepted
+			}))
+			writers, readers := pipes(t, 1)
+			given <- writers[0]
+			serial := b.send(call(caller, "Call"), nil)
+			switch name {
+			case "sent":
+				m, fds := b.nextFDs()
+				d := m.Decoder()
+				if m.Type != wire.MethodReturn || m.ReplySerial != serial || m.UnixFDs != 1 || d.UnixFD() != 0 || len(fds) != 1 {
+					t.Fatalf("reply %+v with %d descriptors", m.Header, len(fds))
+				}
+				wantOpen(t, readers)
+				closeFDs(fds)
+			case "no reply expected":
+			default:
+				b.wantError(serial, "org.example.Error")
+			}
+			wantClosed(t, readers)
+			b.wantNothing()
+		})
+	}
 }
 
 func readByte(t *testing.T, r *os.File) byte {

@@ -27,11 +27,11 @@ func (f *framer) give(n int) []int {
 	return fds
 }
 
-// closeAll closes descriptors that came from the bus.
+// closeAll closes descriptors that came from the bus, or that did not get there.
 func closeAll(log *slog.Logger, fds []int) {
 	for _, fd := range fds {
 		if err := unix.Close(fd); err != nil {
-			log.Error("closing a received file descriptor", "error", err)
+			log.Error("closing a file descriptor", "error", err)
 		}
 	}
 }

@@ -105,7 +105,7 @@ func (c *Conn) call(member, signature string, fill func(*wire.Encoder) error) (w
 		Type: wire.MethodCall, Destination: driverName, Path: driverPath,
 		Interface: driverName, Member: member, Signature: signature,
 	}
-	if err := c.send(h, fill); err != nil {
+	if err := c.send(h, nil, fill); err != nil {
 		return wire.Message{}, err
 	}
 	for {

@@ -3,6 +3,7 @@ package endpoint
 import (
 	"errors"
 	"fmt"
+	"net"
 
 	"qmp-dbus-bridge/qmp/socket"
 	"qmp-dbus-bridge/schema/wire"
@@ -24,29 +25,38 @@ func (c *Conn) Signal(destination, path, iface, member, signature string, fill f
 	return c.send(&wire.Header{
 		Type: wire.Signal, Flags: wire.NoReplyExpected, Destination: destination,
 		Path: path, Interface: iface, Member: member, Signature: signature,
-	}, fill)
+	}, nil, fill)
 }
 
 // backlogged tells that the bus does not take what is written.
 func (c *Conn) backlogged() bool { return c.sock.Queued() > maxBacklog }
 
-// send encodes a message and writes it whole, giving it a serial.
-func (c *Conn) send(h *wire.Header, fill func(*wire.Encoder) error) error {
+// send encodes a message and writes it whole, giving it a serial. It owns the descriptors.
+func (c *Conn) send(h *wire.Header, fds []int, fill func(*wire.Encoder) error) error {
 	e, ok := c.encoders.Get().(*wire.Encoder)
 	if !ok {
 		e = new(wire.Encoder)
 	}
 	defer c.recycle(e)
-	h.Serial = c.nextSerial()
+	h.Serial, h.UnixFDs = c.nextSerial(), uint32(len(fds))
+	msg, err := encode(e, h, fill)
+	if err != nil {
+		closeAll(c.log, fds)
+		return err
+	}
+	return c.write(msg, fds)
+}
+
+func encode(e *wire.Encoder, h *wire.Header, fill func(*wire.Encoder) error) ([]byte, error) {
 	e.Begin(h)
 	if err := fill(e); err != nil {
-		return err
+		return nil, err
 	}
 	msg, err := e.Finish()
-	if err != nil {
-		return err
+	if err == nil && len(msg) > MaxSent {
+		err = fmt.Errorf("%w: a message of %d bytes, over %d", wire.ErrLimit, len(msg), MaxSent)
 	}
-	return c.write(msg)
+	return msg, err
 }
 
 func (c *Conn) recycle(e *wire.Encoder) {
@@ -55,19 +65,16 @@ func (c *Conn) recycle(e *wire.Encoder) {
 	}
 }
 
-func (c *Conn) write(msg []byte) error {
-	if len(msg) > MaxSent {
-		return fmt.Errorf("%w: a message of %d bytes, over %d", wire.ErrLimit, len(msg), MaxSent)
-	}
-	err := c.sock.Send(msg, nil)
+func (c *Conn) write(msg []byte, fds []int) error {
+	err := c.sock.Send(msg, fds)
 	if errors.Is(err, socket.ErrFull) {
 		c.log.Error("leaving the bus: it does not take what is written", "queued", c.sock.Queued())
 		c.sock.Abort(err)
 	}
-	if err != nil {
+	if errors.Is(err, net.ErrClosed) || errors.Is(err, socket.ErrFull) {
 		return fmt.Errorf("%w: %w", errNotSent, err)
 	}
-	return nil
+	return err // nil, or about the descriptors
 }
 
 func (c *Conn) nextSerial() uint32 {
