@@ -22,6 +22,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"qmp-dbus-bridge/bridge/child"
+	"qmp-dbus-bridge/bridge/picture"
 	"qmp-dbus-bridge/qmp/socket"
 )
 
@@ -43,6 +44,7 @@ var needed = []act{
 		return err
 	}},
 	{"need/bridge/memfd", func(*stage) error { return passMemory() }},
+	{"need/bridge/screenshot", func(*stage) error { return screenshot() }},
 	{"need/bridge/read policy", func(s *stage) error { return open(s.in("read/file"), unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK) }},
 	{"need/bridge/append", func(s *stage) error { return open(s.in("append/file"), unix.O_WRONLY|unix.O_APPEND|unix.O_CREAT) }},
 	{"need/bridge/append new", func(s *stage) error { return open(s.in("append/new"), unix.O_WRONLY|unix.O_APPEND|unix.O_CREAT) }},
@@ -247,6 +249,35 @@ func passMemory() error {
 		return err
 	}
 	return errors.Join(unix.Munmap(memory), unix.Close(fds[0]))
+}
+
+// screenshot makes pictures of one, as QEMU would write it.
+func screenshot() error {
+	file, err := picture.NewFile()
+	if err != nil {
+		return err
+	}
+	writer, err := file.Writer()
+	if err != nil {
+		return err
+	}
+	defer unix.Close(writer)
+	if _, err := unix.Write(writer, []byte("P6\n1 1\n255\nabc")); err != nil {
+		return err
+	}
+	for _, format := range picture.Formats {
+		print, err := file.Print(format)
+		if err != nil {
+			return err
+		}
+		if !print.Held() {
+			return errors.New("a picture that is not held")
+		}
+		if err := print.Close(); err != nil {
+			return err
+		}
+	}
+	return file.Close()
 }
 
 // manyThreads has the runtime start threads, grow and collect.
