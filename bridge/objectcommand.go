@@ -35,11 +35,17 @@ func (r *request) parseOwn(command string, own func(*object) []schema.Own) error
 
 // setOwn makes the request one for a command, whose arguments are in, which d reads, and own.
 func (r *request) setOwn(command string, d *wire.Decoder, in []schema.Arg, own []schema.Own) error {
-	if r.plan == nil { // what would be executed has no arguments that a policy could know
-		return cmp.Or(r.setCommand(command, nil), error(failuref(errNotSupported, "this QEMU has no command %s", command)))
+	if r.plan == nil {
+		return r.lacking(command)
 	}
 	arguments, err := r.plan.AppendMethod(nil, d, in, own...)
 	return cmp.Or(err, r.setCommand(command, arguments))
+}
+
+// lacking makes the request one for a command that QEMU lacks: what would be executed has no arguments that a policy could
+// know.
+func (r *request) lacking(command string) error {
+	return cmp.Or(r.setCommand(command, nil), error(failuref(errNotSupported, "this QEMU has no command %s", command)))
 }
 
 // answering is a method that answers with out, as run does it.

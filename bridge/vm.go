@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"cmp"
 	"regexp"
 
 	"qmp-dbus-bridge/bridge/action"
@@ -22,6 +23,8 @@ func vmInterface() *iface {
 		commandMethod("Wakeup", "system_wakeup", shownInStatus),
 		commandMethod("InjectNMI", "inject-nmi", atOnce),
 		commandMethod("Quit", "quit", atOnce),
+		setMemoryMethod(),
+		sendKeyMethod(),
 		{
 			Method: schema.Method{
 				Name: "CanExecute",
@@ -77,6 +80,22 @@ func commandMethod(name, command string, run func(*request)) method {
 		parse:    func(r *request) error { return r.setCommand(command, nil) },
 		run:      run,
 	}
+}
+
+// argumentMethod is a commandMethod with arguments, of which write makes those of the command, a JSON object. A QEMU that lacks
+// the command is NotSupported.
+func argumentMethod(name, command string, in []schema.Arg, write func(*request) ([]byte, error), run func(*request)) method {
+	m := commandMethod(name, command, run)
+	m.In = in
+	m.plan = func(r *request) *schema.Command { return r.bridge.commands().Command(command) }
+	m.parse = func(r *request) error {
+		if r.plan == nil {
+			return r.lacking(command)
+		}
+		arguments, err := write(r)
+		return cmp.Or(err, r.setCommand(command, arguments))
+	}
+	return m
 }
 
 // atOnce answers when QEMU has executed the command.
