@@ -74,6 +74,7 @@ type Bridge struct {
 	unlisted      tally                    // properties and objects of QEMU's tree that are not shown
 	reached       atomic.Pointer[qmp.Conn] // nil while there is none
 	losses        *losses                  // of signals
+	screens       *screens
 
 	seat   atomic.Pointer[endpoint.Conn] // nil before Join
 	driver *dbus.Conn                    // for calls to the bus itself
@@ -96,6 +97,7 @@ func New(config Config) *Bridge {
 	b.slots = newSlots(inTurn.forSender(config.Limits.Commands), b.wake)
 	b.urgent = newSlots(outOfBand, b.wake)
 	b.losses = &losses{announce: b.announceLost}
+	b.screens = newScreens(b)
 	fixed := objects{}
 	vm := fixed.add(b.paths.vm, vmInterface(), objectManagerInterface())
 	fixed.add(b.paths.qmp, qmpInterface(b.commands), eventsInterface(b.commands))
@@ -226,6 +228,7 @@ func (b *Bridge) Close() error {
 		errs = append(errs, monitor.Close())
 	}
 	b.mirror.disconnect() // what is not done yet if it never ran
+	b.screens.close()
 	if seat := b.seat.Load(); seat != nil {
 		errs = append(errs, seat.Close())
 	}

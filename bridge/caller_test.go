@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/godbus/dbus/v5"
+	"golang.org/x/sys/unix"
 
 	"qmp-dbus-bridge/e2e/rig"
 )
@@ -34,10 +35,13 @@ func (c *caller) call(path dbus.ObjectPath, method string, args ...any) (any, er
 	return reply.Body[0], reply.Err
 }
 
-// vm calls a method of org.qemu.VM1.
+// vm calls a method of org.qemu.VM1 for what it does.
 func (c *caller) vm(method string, args ...any) error {
 	c.tb.Helper()
-	_, err := c.call(vmPath, busName+"."+method, args...)
+	result, err := c.call(vmPath, busName+"."+method, args...)
+	if fd, ok := result.(dbus.UnixFD); ok {
+		unix.Close(int(fd))
+	}
 	return err
 }
 

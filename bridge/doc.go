@@ -6,8 +6,8 @@
 //	identify -> resolve -> parse -> decide -> execute -> reply -> audit
 //
 // [Bridge.Handle] is that path and there is no other: a method runs when the policy has
-// allowed its action, and a caller's command reaches QEMU only through request.forward, which
-// checks that it is the one that was decided. The whole path runs on the goroutine that
+// allowed its action, and a caller's command reaches QEMU only through request.forward and forwardInto, which
+// check that it is the one that was decided. The whole path runs on the goroutine that
 // read the call, up to the point where the command is written; the rest on the
 // goroutine that read QEMU's answer. Neither ever blocks: a call whose caller is not
 // known yet, or that finds no free place in QEMU's queue, waits in the endpoint's queue.
@@ -18,6 +18,12 @@
 // lists besides. Users take turns, and so do the senders of each: with what waits in the
 // endpoint's queue, and with the places in QEMU's (slots.go), of which no sender, no user, and no
 // number of users that are no administrators can keep all.
+//
+// # The path of a screenshot
+//
+// It is a call as all are, whose command gets one argument more after it was decided, the name of a file of the bridge's
+// (request.forwardInto). One is taken at a time: screens has the turns, shot is one with its steps, prints are what callers have
+// open. Package picture makes what QEMU wrote into what the caller gets.
 //
 // # The path of an event
 //

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"qmp-dbus-bridge/bridge/picture"
 	"qmp-dbus-bridge/qmp"
 	"qmp-dbus-bridge/schema"
 	"qmp-dbus-bridge/schema/wire"
@@ -75,6 +76,10 @@ func failureOf(err error) *failure {
 		return &failure{errDisconnected, dbusText(err.Error())}
 	case errors.Is(err, wire.ErrLimit), errors.Is(err, qmp.ErrFull):
 		return &failure{errLimits, dbusText(err.Error())}
+	case errors.Is(err, picture.ErrTooLarge):
+		return &failure{errReplyLimits, err.Error()}
+	case errors.Is(err, picture.ErrNoPicture):
+		return &failure{errProtocol, err.Error()}
 	case errors.Is(err, schema.ErrNotSupported):
 		return &failure{errNotSupported, dbusText(err.Error())}
 	case errors.As(err, &argument):

@@ -92,6 +92,7 @@ func (b *Bridge) up(ctx context.Context, monitor *qmp.Conn) error {
 func (b *Bridge) down(reason error) {
 	b.reached.Store(nil)
 	b.mirror.disconnect()
+	b.screens.disconnect()
 	if errors.Is(reason, context.Canceled) { // it is we who go
 		return
 	}

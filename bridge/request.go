@@ -300,12 +300,8 @@ func (r *request) forwardShown(also inventory.Set) {
 // start runs the request's command. Only what was decided is run.
 func (r *request) start(done func(qmp.Reply)) {
 	monitor := r.bridge.monitor()
-	switch {
-	case !r.isDecided():
-		r.fail(failuref(errAccessDenied, "%s was not decided", r.command.Name))
-		return
-	case monitor == nil:
-		r.fail(&failure{errDisconnected, textNoQEMU})
+	if err := r.forwardable(monitor); err != nil {
+		r.fail(err)
 		return
 	}
 	monitor.Start(r.command, func(reply qmp.Reply) {
@@ -324,6 +320,38 @@ func (r *request) refusal(err error) error {
 		return r.method.refusal(refused)
 	}
 	return err
+}
+
+// forwardInto is start with one argument more, which is the bridge's own and names what QEMU is to write into. It is for
+// commands whose argument of that name is never a caller's. Errors are given to done too.
+func (r *request) forwardInto(monitor *qmp.Conn, name, value string, done func(qmp.Reply)) {
+	if err := r.forwardable(monitor); err != nil {
+		done(qmp.Reply{Err: err})
+		return
+	}
+	command := r.command
+	command.Arguments = withMember(r.decided.Arguments, name, value)
+	monitor.Start(command, done)
+}
+
+// forwardable tells why the request's command can't be run, nil if it can.
+func (r *request) forwardable(monitor *qmp.Conn) error {
+	switch {
+	case !r.isDecided():
+		return failuref(errAccessDenied, "%s was not decided", r.command.Name)
+	case monitor == nil:
+		return &failure{errDisconnected, textNoQEMU}
+	}
+	return nil
+}
+
+// withMember is a JSON object, nil being an empty one, with a member in front.
+func withMember(object []byte, name, value string) []byte {
+	more := fmt.Appendf(nil, "{%q:%q", name, value) // neither has anything to escape
+	if object == nil {
+		return append(more, '}')
+	}
+	return append(append(more, ','), object[1:]...)
 }
 
 // isDecided tells whether the command is allowed, and the one that was decided.

@@ -25,6 +25,7 @@ func vmInterface() *iface {
 		commandMethod("Quit", "quit", atOnce),
 		setMemoryMethod(),
 		sendKeyMethod(),
+		screenshotMethod(),
 		{
 			Method: schema.Method{
 				Name: "CanExecute",

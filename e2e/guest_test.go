@@ -6,6 +6,7 @@ import (
 	_ "image/png"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -109,6 +110,10 @@ func testBalloon(t *testing.T, g guest) {
 	if now := g.Run(t, "grep MemTotal /proc/meminfo"); now == before {
 		t.Errorf("the guest still has %s", now)
 	}
+	g.button(t, "SetMemory", uint64(memory+memory/8))
+	rig.Eventually(t, "BalloonActual shows more", func() bool { return get[uint64](t, g.conn, "BalloonActual") == memory+memory/8 })
+	g.button(t, "SetMemory", uint64(memory))
+	rig.Eventually(t, "BalloonActual shows it", func() bool { return get[uint64](t, g.conn, "BalloonActual") == memory })
 	g.call(t, "QomSet", balloon, "guest-stats-polling-interval", dbus.MakeVariant(1))
 	rig.Eventually(t, "the guest tells how much memory it has", func() bool {
 		told := g.call(t, "QomGet", balloon, "guest-stats").(dbus.Variant).Value().(map[string]dbus.Variant)
@@ -119,17 +124,36 @@ func testBalloon(t *testing.T, g guest) {
 
 // testKeys types a word on the guest's keyboard.
 func testKeys(t *testing.T, g guest) {
-	g.Run(t, "(head -n 1 /dev/tty1 >/tmp/typed; touch /tmp/end) &")
-	for _, key := range []string{"l", "i", "n", "u", "x", "ret"} {
-		g.call(t, "SendKey", []map[string]dbus.Variant{options("type", "qcode", "data", key)})
-	}
-	g.Await(t, "test -e /tmp/end")
-	if got := g.Run(t, "cat /tmp/typed"); got != "linux" {
-		t.Errorf("the guest got %q, want linux", got)
+	for name, press := range map[string]func(key string){
+		"command": func(key string) {
+			g.call(t, "SendKey", []map[string]dbus.Variant{options("type", "qcode", "data", key)})
+		},
+		"method": func(key string) { g.button(t, "SendKey", strings.Split(key, "-"), uint32(0)) },
+	} {
+		g.Run(t, "rm -f /tmp/end; (head -n 1 /dev/tty1 >/tmp/typed; touch /tmp/end) &")
+		keys, want := []string{"l", "i", "n", "u", "x", "ret"}, "linux"
+		if name == "method" {
+			keys[0], want = "shift-l", "Linux"
+		}
+		for _, key := range keys {
+			press(key)
+		}
+		g.Await(t, "test -e /tmp/end")
+		if got := g.Run(t, "cat /tmp/typed"); got != want {
+			t.Errorf("%s: the guest got %q, want %q", name, got, want)
+		}
 	}
 }
 
-// testScreen compares a screendump with what the guest has painted.
+// button calls a method of org.qemu.VM1, which must succeed.
+func (g guest) button(t *testing.T, method string, args ...any) {
+	t.Helper()
+	if err := g.conn.Object(busName, vmPath).Call(busName+"."+method, 0, args...).Err; err != nil {
+		t.Fatalf("%s%v: %v", method, args, err)
+	}
+}
+
+// testScreen compares a screendump, and a screenshot, with what the guest has painted.
 func testScreen(t *testing.T, g guest) {
 	want := g.Paint(t)
 	path := filepath.Join(rig.TempDir(t), "screen.png")
@@ -138,20 +162,22 @@ func testScreen(t *testing.T, g guest) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
-	shown, _, err := image.Decode(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	got := image.NewRGBA(shown.Bounds())
-	draw.Draw(got, got.Rect, shown, shown.Bounds().Min, draw.Src)
-	if got.Rect != want.Rect {
-		t.Fatalf("the picture is %v, want %v", got.Rect, want.Rect)
-	}
-	for y := range want.Rect.Dy() {
-		for x := range want.Rect.Dx() {
-			if g, w := got.RGBAAt(x, y), want.RGBAAt(x, y); g != w {
-				t.Fatalf("the pixel at %d, %d is %v, want %v", x, y, g, w)
+	for name, file := range map[string]*os.File{"Screendump": f, "Screenshot": shoot(t, g.conn, nil)} {
+		shown, _, err := image.Decode(file)
+		file.Close()
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		got := image.NewRGBA(shown.Bounds())
+		draw.Draw(got, got.Rect, shown, shown.Bounds().Min, draw.Src)
+		if got.Rect != want.Rect {
+			t.Fatalf("%s: the picture is %v, want %v", name, got.Rect, want.Rect)
+		}
+		for y := range want.Rect.Dy() {
+			for x := range want.Rect.Dx() {
+				if g, w := got.RGBAAt(x, y), want.RGBAAt(x, y); g != w {
+					t.Fatalf("%s: the pixel at %d, %d is %v, want %v", name, x, y, g, w)
+				}
 			}
 		}
 	}

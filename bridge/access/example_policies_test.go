@@ -177,29 +177,24 @@ func TestBackupExample(t *testing.T) {
 
 func TestUIExample(t *testing.T) {
 	rules := example(t, "ui")
-	shot := func(name string) attempt { return attempt{"screendump", `{"filename":"` + name + `"}`} }
 	may := []attempt{
-		shot("/run/vm-ui/screenshots/1.ppm"),
-		{"screendump", `{"filename":"/run/vm-ui/screenshots/1.png","format":"png","device":"video0","head":0}`},
+		{"screendump", ``},
+		{"screendump", `{"device":"video0","head":0}`},
 		{"stop", ``},
 		{"system_powerdown", ``},
 		{"send-key", `{"keys":[{"type":"qcode","data":"a"}],"hold-time":100}`},
 		{"read-properties", ``},
 	}
 	mayNot := []attempt{
-		shot("/etc/passwd"),
-		shot("1.ppm"),
-		shot("/run/vm-ui/screenshots"),
-		shot("/run/vm-ui/screenshots/../../../etc/passwd"),
-		shot("/run/vm-ui/screenshots/.."),
-		shot("/run/vm-ui/screenshots/a/1.ppm"),
-		shot("/run/vm-ui/screenshots/.hidden"),
-		shot("/run/vm-ui/screenshots/*/../x"),
-		shot("/run/vm-ui/screenshots/\\u002e\\u002e"),
-		shot("/run/vm-ui/screenshotsx/1.ppm"),
-		shot("/dev/fdset/1"),
-		{"screendump", `{"filename":"/run/vm-ui/screenshots/1.ppm","new":1}`},
-		{"screendump", ``},
+		{"screendump", `{"filename":"/run/vm-ui/screenshots/1.ppm"}`},
+		{"screendump", `{"filename":"/dev/fdset/1","device":"video0"}`},
+		{"screendump", `{"filename":""}`},
+		{"screendump", `{"Filename":"/etc/passwd"}`},
+		{"screendump", `{"device":{"filename":"/etc/passwd"}}`},
+		{"screendump", `{"device":"video0","format":"png"}`},
+		{"screendump", `{"new":1}`},
+		{"add-fd", ``},
+		{"remove-fd", `{"fdset-id":1}`},
 		{"quit", ``},
 		{"device_add", `{"driver":"e1000"}`},
 		{"qmp_capabilities", ``},

@@ -1,0 +1,89 @@
+package bridge
+
+import (
+	"sync"
+
+	"qmp-dbus-bridge/qmp"
+)
+
+// screens has screenshots taken one after another. QEMU executes one command at a time anyway; so the memory that they take
+// is that of one, and QEMU has at most one file of ours. Who waits keeps its place for commands meanwhile.
+type screens struct {
+	bridge   *Bridge
+	prints   prints
+	printing sync.WaitGroup // the goroutine that makes a caller's picture
+
+	mu      sync.Mutex // guards all below; held for a few steps
+	busy    bool       // a shot is on its way
+	waiting []*request // in the order of their places, at most as many as there are of these
+	kept    *fdset     // that QEMU has between two shots; see shot.mustKeep
+}
+
+func newScreens(b *Bridge) *screens {
+	s := &screens{bridge: b}
+	s.prints.init()
+	return s
+}
+
+// take takes a screenshot for r, which is allowed, and ends it.
+func (s *screens) take(r *request) {
+	s.mu.Lock()
+	if s.busy {
+		s.waiting = append(s.waiting, r)
+		s.mu.Unlock()
+		return
+	}
+	s.busy = true
+	s.mu.Unlock()
+	s.begin(r)
+}
+
+func (s *screens) begin(r *request) { (&shot{request: r, screens: s}).begin() }
+
+// next begins the next one after one has ended.
+func (s *screens) next() {
+	s.mu.Lock()
+	if len(s.waiting) == 0 {
+		s.busy = false
+		s.mu.Unlock()
+		return
+	}
+	r := s.waiting[0]
+	s.waiting = s.waiting[1:]
+	s.mu.Unlock()
+	s.begin(r)
+}
+
+// takeKept gives the fdset that this QEMU has already, or nil.
+func (s *screens) takeKept(monitor *qmp.Conn) *fdset {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	set := s.kept
+	s.kept = nil
+	if set != nil && set.monitor != monitor {
+		_ = set.Close()
+		return nil
+	}
+	return set
+}
+
+// keepFor keeps an fdset for the next shot, emptied, unless its QEMU has gone.
+func (s *screens) keepFor(set *fdset) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if set.Empty() != nil || set.monitor != s.bridge.monitor() {
+		_ = set.Close()
+		return
+	}
+	s.kept = set
+}
+
+// disconnect lets go of what was kept for a QEMU that has gone, after that is known to all.
+func (s *screens) disconnect() { s.takeKept(nil) }
+
+// close ends what is left. Nothing begins any more.
+func (s *screens) close() {
+	s.printing.Wait()
+	s.disconnect()
+	s.prints.close()
+}

@@ -1,0 +1,94 @@
+package bridge
+
+import (
+	"strings"
+
+	"qmp-dbus-bridge/bridge/picture"
+	"qmp-dbus-bridge/schema"
+	"qmp-dbus-bridge/schema/wire"
+)
+
+// screenshotMethod gives a picture of the screen, as a file in memory. It is decided as a screendump without a filename: QEMU
+// writes into a file of the bridge's, and a screendump of the caller's own always has one.
+func screenshotMethod() method {
+	in := []schema.Arg{{Name: "options", Type: "a{sv}"}}
+	take := func(r *request) { r.bridge.screens.take(r) }
+	return answering(argumentMethod("Screenshot", "screendump", in, writeScreendump, nil), schema.Arg{Name: "image", Type: "h"}, take)
+}
+
+// screenOptions are what a caller wants a picture of, and how: JSON, nil where it says nothing.
+type screenOptions struct {
+	device, head []byte
+	format       picture.Format
+}
+
+// optionTypes are the options, and the D-Bus types of each.
+var optionTypes = map[string]string{"device": "s", "head": "ynqiuxt", "format": "s"}
+
+// writeScreendump reads the options. The format is not QEMU's business.
+func writeScreendump(r *request) ([]byte, error) {
+	o := screenOptions{format: picture.PNG}
+	d := r.Decoder()
+	seen := map[string]bool{}
+	for d.Enter(); d.More(); d.Exit() {
+		d.Enter()
+		name := d.String()
+		if seen[name] {
+			return nil, failuref(errInvalidArgs, "options.%s: given twice", name)
+		}
+		if err := o.read(name, &d); err != nil {
+			return nil, err
+		}
+		seen[name] = true
+	}
+	if err := d.Err(); err != nil {
+		return nil, failuref(errInvalidArgs, "%v", err)
+	}
+	r.subject = o.format
+	return o.arguments(), nil
+}
+
+// read reads an option, the decoder being at its value, a variant.
+func (o *screenOptions) read(name string, d *wire.Decoder) (err error) {
+	types, known := optionTypes[name]
+	if !known {
+		return failuref(errInvalidArgs, "options: there is no %.64q; there are device, head and format", name)
+	}
+	for d.Kind() == 'v' {
+		d.Enter()
+		defer d.Exit()
+	}
+	place := "options." + name
+	switch is := d.Type(); {
+	case len(is) != 1 || !strings.Contains(types, is):
+		return failuref(errInvalidArgs, "%s: of D-Bus type '%.64s', which is none of '%s'", place, is, types)
+	case name == "device":
+		o.device, err = schema.AppendValue(nil, d, place)
+	case name == "head":
+		o.head, err = schema.AppendValue(nil, d, place)
+	default:
+		o.format = picture.Format(d.String())
+		if !o.format.Known() {
+			err = failuref(errInvalidArgs, "%s: '%.64s' is not one of png, ppm", place, o.format)
+		}
+	}
+	return err
+}
+
+// arguments are those of the command.
+func (o *screenOptions) arguments() []byte {
+	arguments := []byte{'{'}
+	for _, member := range []struct {
+		name  string
+		value []byte
+	}{{`"device":`, o.device}, {`"head":`, o.head}} {
+		if member.value == nil {
+			continue
+		}
+		if len(arguments) > 1 {
+			arguments = append(arguments, ',')
+		}
+		arguments = append(append(arguments, member.name...), member.value...)
+	}
+	return append(arguments, '}')
+}

@@ -1,0 +1,165 @@
+package bridge
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"qmp-dbus-bridge/bridge/inventory"
+	"qmp-dbus-bridge/bridge/picture"
+	"qmp-dbus-bridge/qmp"
+	"qmp-dbus-bridge/schema/wire"
+)
+
+// shot is one screenshot on its way:
+//
+//	add-fd -> screendump -> remove-fd -> print -> reply
+//
+// Of these the screendump is the caller's; the others are by the bridge's own right. Each step begins the next one; whatever fails
+// on the way, QEMU is told to let go of the file, all that the bridge has open is closed, and then the call is answered and the
+// next shot begins.
+type shot struct {
+	*request
+	screens *screens
+	set     *fdset
+	keep    bool // it is for the next shot too
+	err     error
+}
+
+// fdset is a file that a QEMU has to write a picture into.
+type fdset struct {
+	*picture.File
+	monitor *qmp.Conn
+	id      int64
+}
+
+// name is how QEMU calls it.
+func (f *fdset) name() string { return fmt.Sprintf("/dev/fdset/%d", f.id) }
+
+// begin begins with the fdset that was kept, or with a new one.
+func (s *shot) begin() {
+	monitor := s.bridge.monitor()
+	if monitor == nil {
+		s.fails(&failure{errDisconnected, textNoQEMU})
+		return
+	}
+	if err := s.screens.prints.room(s.caller.UID); err != nil {
+		s.fails(err)
+		return
+	}
+	if s.set = s.screens.takeKept(monitor); s.set != nil {
+		s.dump()
+		return
+	}
+	s.addFD(monitor)
+}
+
+// addFD gives QEMU a file.
+func (s *shot) addFD(monitor *qmp.Conn) {
+	file, err := picture.NewFile()
+	if err != nil {
+		s.fails(err)
+		return
+	}
+	s.set = &fdset{File: file, monitor: monitor}
+	writer, err := file.Writer()
+	if err != nil {
+		s.fails(err)
+		return
+	}
+	monitor.Start(qmp.Command{
+		Name: "add-fd", Arguments: []byte(`{"opaque":"bridge:screenshot"}`), FDs: []int{writer},
+	}, s.added)
+}
+
+func (s *shot) added(reply qmp.Reply) {
+	if reply.Err != nil {
+		s.fails(reply.Err)
+		return
+	}
+	var told struct {
+		ID *int64 `json:"fdset-id"`
+	}
+	if err := json.Unmarshal(reply.Return, &told); err != nil || told.ID == nil {
+		s.fails(failuref(errProtocol, "QEMU did not tell the fdset that add-fd made"))
+		return
+	}
+	s.set.id = *told.ID
+	s.dump()
+}
+
+// dump has QEMU write the picture.
+func (s *shot) dump() {
+	s.forwardInto(s.set.monitor, "filename", s.set.name(), s.dumped)
+}
+
+func (s *shot) dumped(reply qmp.Reply) {
+	s.err = reply.Err
+	if s.keep = s.mustKeep(); s.keep {
+		s.print()
+		return
+	}
+	s.set.monitor.Start(qmp.Command{
+		Name: "remove-fd", Arguments: fmt.Appendf(nil, `{"fdset-id":%d}`, s.set.id),
+	}, func(qmp.Reply) { s.print() }) // that there is none, or no QEMU any more, is as good
+}
+
+// mustKeep tells that QEMU would not let go of its copy of the file: before 9.1 it does only while the guest runs
+// (monitor_fdset_cleanup in its monitor/), so that each picture of a paused guest would cost it a descriptor.
+func (s *shot) mustKeep() bool {
+	const running = "running" // a RunState
+	var status string
+	s.bridge.mirror.look(func(now *state) { status = now.readings[inventory.Status].fact(0).String() })
+	version := s.set.monitor.Version()
+	return status != running && (version.Major < 9 || version.Major == 9 && version.Minor < 1)
+}
+
+// print makes the caller's picture, on a goroutine of its own: the QMP reader has others to serve.
+func (s *shot) print() {
+	if s.err != nil {
+		s.end(nil)
+		return
+	}
+	s.screens.printing.Go(func() {
+		format, _ := s.subject.(picture.Format)
+		var p *picture.Print
+		p, s.err = s.set.Print(format)
+		s.end(p)
+	})
+}
+
+// fails ends a shot that has failed.
+func (s *shot) fails(err error) {
+	s.err = err
+	s.end(nil)
+}
+
+// end lets go of the file, answers the call and lets the next shot begin.
+func (s *shot) end(p *picture.Print) {
+	switch {
+	case s.set == nil:
+	case s.keep:
+		s.screens.keepFor(s.set)
+	default:
+		_ = s.set.Close() // nothing depends on what was in it
+	}
+	if s.err != nil {
+		s.fail(s.err)
+	} else {
+		s.answer(p)
+	}
+	s.screens.next()
+}
+
+func (s *shot) answer(p *picture.Print) {
+	fds := []int{p.TakeFD()}
+	s.screens.prints.add(s.caller.UID, p)
+	err := s.ReplyFDs("h", fds, func(e *wire.Encoder) error {
+		e.UnixFD(0)
+		return nil
+	})
+	if err != nil {
+		s.fail(s.replyFailure(err))
+		return
+	}
+	s.finish(resultOK)
+}
