@@ -42,7 +42,7 @@ func TestReplyRefused(t *testing.T) {
 		{"wrong type", "s", func(e *wire.Encoder) error { e.Uint32(1); return nil }, nil},
 		{"not UTF-8", "s", func(e *wire.Encoder) error { e.String("\xff"); return nil }, nil},
 		{"bad signature", "z", func(*wire.Encoder) error { return nil }, nil},
-		{"too large", "s", func(e *wire.Encoder) error { e.String(strings.Repeat("x", wire.MaxMessage)); return nil }, wire.ErrLimit},
+		{"too large", "s", func(e *wire.Encoder) error { e.String(strings.Repeat("x", endpoint.MaxSent)); return nil }, wire.ErrLimit},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -73,7 +73,7 @@ func TestFailReplaced(t *testing.T) {
 		{"org.example.Error", "a\x00b\xff", failed, `"a\x00b\xff"`},
 		{"no name", "why", failed, `"why"`},
 		{"", "why", failed, `"why"`},
-		{"org.example.Error", strings.Repeat("x", wire.MaxMessage), failed, `"` + strings.Repeat("x", 1000) + `"`},
+		{"org.example.Error", strings.Repeat("x", endpoint.MaxSent), failed, `"` + strings.Repeat("x", 1000) + `"`},
 	}
 	_, b := served(t, handler(func(c *endpoint.Call) endpoint.Verdict {
 		d := c.Decoder()
