@@ -63,6 +63,7 @@ type Bridge struct {
 	paths         struct{ vm, qmp string }
 	mirror        *mirror
 	qom           *qomTree
+	unplugs       *unplugs
 	slots         *slots // of commands in turn
 	urgent        *slots // of those out of band
 	subscriptions *subscriptions
@@ -103,6 +104,7 @@ func New(config Config) *Bridge {
 	fixed.add(b.paths.qmp, qmpInterface(b.commands), eventsInterface(b.commands))
 	b.qom = newQOMTree(b.paths.vm + "/" + nameQOM)
 	b.mirror = newMirror(b.log, newLayout(fixed, vm), config.Version, b)
+	b.unplugs = newUnplugs(b.mirror)
 	return b
 }
 
@@ -227,7 +229,7 @@ func (b *Bridge) Close() error {
 	if monitor := b.reached.Swap(nil); monitor != nil {
 		errs = append(errs, monitor.Close())
 	}
-	b.mirror.disconnect() // what is not done yet if it never ran
+	b.showDisconnected() // what is not done yet if it never ran
 	b.screens.close()
 	if seat := b.seat.Load(); seat != nil {
 		errs = append(errs, seat.Close())
@@ -286,6 +288,7 @@ func (b *Bridge) forget(sender string) {
 	}
 	b.giveBack(sender, nil)
 	b.subscriptions.forget(sender)
+	b.unplugs.forget(sender)
 }
 
 // signal sends a signal if there is a bus to send it on.

@@ -20,10 +20,10 @@ func (b *Bridge) onEvent(ev qmp.Event) {
 	if note := inventory.JobEvent(ev.Name, ev.Data, ev.Timestamp); note != nil {
 		b.mirror.enter(note)
 	}
-	b.touch(inventory.TouchedByEvent(ev.Name))
+	b.mirror.refresh(inventory.TouchedByEvent(ev.Name), b.unplugs.heard(ev))
 }
 
-// touch has the state follow what an event or a command may have changed.
+// touch has the state follow what a command may have changed.
 func (b *Bridge) touch(queries inventory.Set) {
 	if queries != 0 {
 		b.mirror.refresh(queries, nil)

@@ -49,6 +49,7 @@ func newLayout(fixed objects, vm *object) *layout {
 var methodsOf = map[string]func() []method{
 	"org.qemu.VM1.Block":   blockMethods,
 	"org.qemu.VM1.Chardev": chardevMethods,
+	"org.qemu.VM1.Device":  deviceMethods,
 	"org.qemu.VM1.Job":     jobMethods,
 }
 

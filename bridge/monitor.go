@@ -23,7 +23,7 @@ func (b *Bridge) Connect(ctx context.Context) error {
 	if err := b.adopt(ctx, monitor); err != nil {
 		err = errors.Join(err, monitor.Close())
 		b.reached.Store(nil)
-		b.mirror.disconnect()
+		b.showDisconnected()
 		return err
 	}
 	return nil
@@ -91,12 +91,18 @@ func (b *Bridge) up(ctx context.Context, monitor *qmp.Conn) error {
 // down shows that the connection has ended. Its pending calls have been answered.
 func (b *Bridge) down(reason error) {
 	b.reached.Store(nil)
-	b.mirror.disconnect()
+	b.showDisconnected()
 	b.screens.disconnect()
 	if errors.Is(reason, context.Canceled) { // it is we who go
 		return
 	}
 	b.log.Info("QEMU has gone", "reason", reason)
+}
+
+// showDisconnected has all know that there is no QEMU.
+func (b *Bridge) showDisconnected() {
+	b.mirror.disconnect()
+	b.unplugs.disconnect()
 }
 
 // Command executes a QMP command without arguments by the bridge's own right: it is for

@@ -38,6 +38,7 @@ type request struct {
 	outOfBand bool              // QEMU is to execute it past the others
 	slots     *slots            // where a place is taken; nil if none
 	claim     claim             // the one on that place
+	onRelease func()            // gives back what else is held until the end; nil if nothing is
 	command   qmp.Command       // of a method that forwards one
 	subject   any               // what parse found in the arguments for run
 }
@@ -273,7 +274,16 @@ func (r *request) record(result string) audit.Record {
 	}
 }
 
+// release gives back what the request holds, at its end.
 func (r *request) release() {
+	r.releaseSlot()
+	if r.onRelease != nil {
+		r.onRelease()
+	}
+}
+
+// releaseSlot gives the request's slot back, once it executes no command any more.
+func (r *request) releaseSlot() {
 	if r.slots != nil {
 		r.slots.free(r.claim)
 		r.slots = nil

@@ -1,0 +1,59 @@
+package bridge
+
+// places is how many of the places for commands some may have. Each number is below the next
+// one, so that whoever has got all that they may leave one for somebody else.
+type places struct {
+	sender int // one sender
+	user   int // all senders of a user that is no administrator
+	users  int // all users that are none
+	all    int
+}
+
+// forSender is p with another number for one sender.
+func (p places) forSender(n int) places {
+	p.sender = n
+	return p
+}
+
+// claim is who wants a place, or has it.
+type claim struct {
+	sender string
+	uid    uint32
+	admin  bool
+}
+
+// occupancy is how many of some places are taken, and by whom.
+type occupancy struct {
+	most   places
+	all    int
+	users  int // of all, by who is no administrator
+	sender map[string]int
+	user   map[uint32]int
+}
+
+func newOccupancy(most places) occupancy {
+	return occupancy{most: most, sender: map[string]int{}, user: map[uint32]int{}}
+}
+
+// may tells whether there is a place for c.
+func (o *occupancy) may(c claim) bool {
+	return o.all < o.most.all && o.sender[c.sender] < o.most.sender &&
+		(c.admin || o.users < o.most.users && o.user[c.uid] < o.most.user)
+}
+
+// count adds a place of c, n = 1, or takes it off, n = -1.
+func (o *occupancy) count(c claim, n int) {
+	o.all += n
+	adjust(o.sender, c.sender, n)
+	if !c.admin {
+		o.users += n
+		adjust(o.user, c.uid, n)
+	}
+}
+
+// adjust adds n to what counts has for key, and keeps no zeros.
+func adjust[K comparable](counts map[K]int, key K, n int) {
+	if counts[key] += n; counts[key] == 0 {
+		delete(counts, key)
+	}
+}

@@ -1,0 +1,80 @@
+package e2e_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/godbus/dbus/v5"
+
+	"qmp-dbus-bridge/e2e/rig"
+)
+
+// TestDevices plugs devices into a Linux guest and unplugs them: the objects show what the guest has.
+func TestDevices(t *testing.T) { testDevices(t, rig.QEMUProgram()) }
+
+// TestDevicesOfNewerQEMU is TestDevices on another version.
+func TestDevicesOfNewerQEMU(t *testing.T) { testDevices(t, rig.OtherQEMU(t, "10")) }
+
+func testDevices(t *testing.T, qemu string) {
+	vm := rig.StartGuest(t, rig.QEMU{Program: qemu})
+	g := guest{vm, dial(t, serveQEMU(t, vm.QEMU))}
+	t.Run("unplug", func(t *testing.T) { testUnplug(t, g) })
+	t.Run("unplug while paused", func(t *testing.T) { testUnplugPaused(t, g) })
+}
+
+// shown are the properties of an object below the VM's, nil if it is not there.
+func (g guest) shown(t testing.TB, path string) map[string]dbus.Variant {
+	t.Helper()
+	return objects(t, g.conn)[path]
+}
+
+// method calls a method of an object below the VM's.
+func (g guest) method(path, method string, args ...any) error {
+	return g.conn.Object(busName, vmPath+"/"+dbus.ObjectPath(path)).Call(busName+"."+method, 0, args...).Err
+}
+
+// plugDisk plugs a disk in and waits until the guest has it.
+func (g guest) plugDisk(t testing.TB, id, port string) {
+	t.Helper()
+	g.call(t, "BlockdevAdd", "null-co", options("node-name", "node-"+id, "size", 1<<20))
+	g.call(t, "DeviceAdd", "virtio-blk-pci", options("id", id, "drive", "node-"+id, "bus", port))
+	g.Await(t, "test -b /dev/vda")
+	rig.Eventually(t, "the disk is an object", func() bool { return g.shown(t, "device/"+id) != nil })
+}
+
+// testUnplug unplugs a disk: when that returns, the guest has let go of it and the object is gone.
+func testUnplug(t *testing.T, g guest) {
+	g.plugDisk(t, "disk1", "rp1")
+	if driver := g.shown(t, "device/disk1")["Driver"].Value(); driver != "virtio-blk-pci" {
+		t.Errorf("Driver = %v", driver)
+	}
+	signals := watch(t, g.conn, dbus.WithMatchInterface(objectManager))
+	if err := g.method("device/disk1", "Device.Unplug", options()); err != nil {
+		t.Fatal(err)
+	}
+	if o := g.shown(t, "device/disk1"); o != nil {
+		t.Errorf("the object is still there: %v", o)
+	}
+	appears(t, signals, "InterfacesRemoved", "device/disk1")
+	g.Run(t, "test ! -e /sys/block/vda")
+	g.call(t, "BlockdevDel", "node-disk1") // refused while in use
+	wantError(t, g.method("device/disk1", "Device.Unplug", options()), dbusError+"UnknownObject")
+	err := g.method("device/rp1", "Device.Unplug", options()) // part of the board
+	if errorName(err) != "org.qemu.VM1.Error.Qmp.GenericError" || !strings.Contains(err.Error(), "hotplug") {
+		t.Errorf("unplugging what can't be: %v, want QEMU's words", err)
+	}
+}
+
+// testUnplugPaused unplugs a disk while the guest is paused, which is no answer; it lets go when it runs again.
+func testUnplugPaused(t *testing.T, g guest) {
+	g.plugDisk(t, "disk2", "rp2")
+	signals := watch(t, g.conn, dbus.WithMatchInterface(objectManager))
+	g.call(t, "Stop")
+	wantError(t, g.method("device/disk2", "Device.Unplug", options("timeout", uint32(300))), dbusError+"Timeout")
+	if g.shown(t, "device/disk2") == nil {
+		t.Error("the device is not listed though the guest has it")
+	}
+	g.call(t, "Cont")
+	appears(t, signals, "InterfacesRemoved", "device/disk2")
+	g.Run(t, "test ! -e /sys/block/vda")
+}
