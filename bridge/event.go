@@ -20,7 +20,7 @@ func (b *Bridge) onEvent(ev qmp.Event) {
 	if note := inventory.JobEvent(ev.Name, ev.Data, ev.Timestamp); note != nil {
 		b.mirror.enter(note)
 	}
-	b.mirror.refresh(inventory.TouchedByEvent(ev.Name), b.unplugs.heard(ev))
+	b.mirror.hear(ev, b.unplugs.heard(ev))
 }
 
 // touch has the state follow what a command may have changed.

@@ -51,6 +51,7 @@ var methodsOf = map[string]func() []method{
 	"org.qemu.VM1.Chardev": chardevMethods,
 	"org.qemu.VM1.Device":  deviceMethods,
 	"org.qemu.VM1.Job":     jobMethods,
+	"org.qemu.VM1.Net":     netMethods,
 }
 
 // signalsOf are their signals besides the standard ones.

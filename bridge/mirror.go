@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"cmp"
 	"errors"
 	"log/slog"
 	"sync"
@@ -21,8 +22,9 @@ type mirror struct {
 	mu       sync.Mutex
 	now      *state
 	audience *audience
-	monitor  *qmp.Conn         // which to ask; nil while there is none
-	ledger   *inventory.Ledger // of its jobs; nil while there is none
+	monitor  *qmp.Conn                         // which to ask; nil while there is none
+	ledger   *inventory.Ledger                 // of its jobs; nil while there is none
+	known    [inventory.Count]*inventory.Known // of its objects
 	arrived  *arrival
 	asking   bool          // a round is on its way
 	stale    inventory.Set // for the next one
@@ -48,15 +50,24 @@ type round struct {
 	then     []func()
 	readings [inventory.Count]inventory.Reading
 	err      [inventory.Count]error // why a reading has nothing
+	gaps     [inventory.Count]error // why something of its objects is not known
 }
 
 func newMirror(log *slog.Logger, layout *layout, bridgeVersion string, bus announcer) *mirror {
 	now := &state{bridgeVersion: bridgeVersion, readings: unknown()}
 	now.vm = layout.vmObject(now, nil)
-	m := &mirror{log: log, layout: layout, now: now, audience: newAudience(bus, now)}
+	m := &mirror{log: log, layout: layout, now: now, audience: newAudience(bus, now), known: knowNothing()}
 	m.pace = time.AfterFunc(inventory.Pace, m.follow)
 	m.pace.Stop()
 	return m
+}
+
+// knowNothing is what is known of a QEMU that has just been reached, or has gone.
+func knowNothing() (all [inventory.Count]*inventory.Known) {
+	for q := range all {
+		all[q] = inventory.Queries[q].Known()
+	}
+	return all
 }
 
 // object returns what is at path at this moment, or nil.
@@ -99,7 +110,7 @@ func (m *mirror) retell() {
 // connect reads a QEMU that has been reached, shows it as a whole, and calls then.
 func (m *mirror) connect(monitor *qmp.Conn, a arrival, then func()) {
 	m.mu.Lock()
-	m.monitor, m.ledger, m.arrived = monitor, new(inventory.Ledger), &a
+	m.monitor, m.ledger, m.known, m.arrived = monitor, new(inventory.Ledger), knowNothing(), &a
 	r := m.want(inventory.All, then)
 	m.mu.Unlock()
 	m.run(r)
@@ -109,9 +120,29 @@ func (m *mirror) connect(monitor *qmp.Conn, a arrival, then func()) {
 func (m *mirror) disconnect() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.monitor, m.ledger, m.arrived, m.stale, m.moving = nil, nil, nil, 0, 0
+	m.monitor, m.ledger, m.known, m.arrived, m.stale, m.moving = nil, nil, knowNothing(), nil, 0, 0
 	m.keepPace()
 	m.change(func(s *state) { s.readings, s.connected = unknown(), false })
+}
+
+// hear takes in an event, and calls then, which may be nil, after what it tells is shown.
+func (m *mirror) hear(ev qmp.Event, then func()) {
+	m.mu.Lock()
+	for _, k := range m.known {
+		k.Heard(ev.Name, ev.Data)
+	}
+	r := m.want(inventory.TouchedByEvent(ev.Name), then)
+	m.mu.Unlock()
+	m.run(r)
+}
+
+// learn takes in a command of a caller that QEMU has executed. What it touches is not asked for yet.
+func (m *mirror) learn(command qmp.Command) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, k := range m.known {
+		k.Executed(command.Name, command.Arguments)
+	}
 }
 
 // refresh asks QEMU what these queries tell and calls then, which may be nil, after it is shown or
@@ -160,15 +191,60 @@ func (m *mirror) ask(r *round, q int) {
 		m.end(r, true)
 		return
 	}
+	m.mu.Lock()
+	m.known[q].Asked()
+	m.mu.Unlock()
 	query := &inventory.Queries[q]
-	command := qmp.Command{Name: query.Command, Arguments: query.Arguments}
+	m.askOne(r, qmp.Command{Name: query.Command, Arguments: query.Arguments}, func(reply qmp.Reply) {
+		r.readings[q], r.err[q] = read(query, reply)
+		m.askDetails(r, q, 0)
+	})
+}
+
+// askDetails asks what is not known of the objects of a query, from that one on: one command for each, and there are MaxItems
+// at most.
+func (m *mirror) askDetails(r *round, q, from int) {
+	items := r.readings[q].Items
+	m.mu.Lock()
+	i, command, arguments := m.known[q].Next(items, from)
+	m.mu.Unlock()
+	if i == len(items) {
+		m.ask(r, q+1)
+		return
+	}
+	m.askOne(r, qmp.Command{Name: command, Arguments: arguments}, func(reply qmp.Reply) {
+		if err := m.learnDetail(r, q, items[i], reply); err != nil {
+			r.gaps[q] = err
+		}
+		m.askDetails(r, q, i+1)
+	})
+}
+
+// learnDetail takes in what QEMU told of one object of a query.
+func (m *mirror) learnDetail(r *round, q int, of inventory.Item, reply qmp.Reply) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	_, refused := errors.AsType[*qmp.Error](reply.Err)
+	switch {
+	case r.monitor != m.monitor: // what is known is about another QEMU
+		return nil
+	case refused:
+		m.known[q].LearnNone(of)
+		return nil
+	case reply.Err != nil:
+		return reply.Err
+	}
+	return m.known[q].Learn(of, reply.Return)
+}
+
+// askOne asks one of the commands of a round, which ends with the connection.
+func (m *mirror) askOne(r *round, command qmp.Command, then func(qmp.Reply)) {
 	r.monitor.Start(command, func(reply qmp.Reply) {
 		if errors.Is(reply.Err, qmp.ErrClosed) {
 			m.end(r, false)
 			return
 		}
-		r.readings[q], r.err[q] = read(query, reply)
-		m.ask(r, q+1)
+		then(reply)
 	})
 }
 
@@ -215,6 +291,9 @@ func (m *mirror) show(r *round) {
 		for q := range inventory.Queries {
 			if r.due.Has(q) {
 				told := r.readings[q]
+				if r.err[q] == nil {
+					told = m.known[q].Complete(told)
+				}
 				if q == inventory.Jobs {
 					told = m.ledger.Read(told)
 				}
@@ -258,7 +337,8 @@ func (m *mirror) follow() {
 // note logs what could not be read, once until it can be again, since QEMU decides how often.
 func (m *mirror) note(q int, r *round) {
 	query, left := &inventory.Queries[q], r.readings[q].Left
-	trouble := r.err[q] != nil || left > 0
+	err := cmp.Or(r.err[q], r.gaps[q])
+	trouble := err != nil || left > 0
 	switch {
 	case !trouble:
 		m.troubled &^= inventory.SetOf(q)
@@ -267,7 +347,7 @@ func (m *mirror) note(q int, r *round) {
 	case left > 0:
 		m.log.Warn("QEMU has more than is shown: too many, too long or equal names", "command", query.Command, "left", left)
 	default:
-		m.log.Warn("what QEMU has can't be read", "command", query.Command, "error", r.err[q])
+		m.log.Warn("what QEMU has can't be read", "command", query.Command, "error", err)
 	}
 	m.troubled |= inventory.SetOf(q)
 }

@@ -64,6 +64,9 @@ var objectCalls = []objectCall{
 	},
 	{"block/vd0", "Block.GetStats", nil, `query-blockstats`},
 
+	{"net/nic0", "Net.SetLink", []any{false}, `set_link {"name":"nic0","up":false}`},
+	{"net/nic1", "Net.SetLink", []any{true}, `set_link {"name":"nic1","up":true}`},
+
 	{"chardev/ch0", "Chardev.ReadRing", []any{uint64(7)}, `ringbuf-read {"device":"ch0","format":"base64","size":7}`},
 	{"chardev/s_2d1", "Chardev.ReadRing", []any{uint64(1 << 20)}, `ringbuf-read {"device":"s-1","format":"base64","size":1048576}`},
 

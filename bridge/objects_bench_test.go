@@ -2,6 +2,7 @@ package bridge_test
 
 import (
 	"fmt"
+	"maps"
 	"runtime"
 	"strings"
 	"testing"
@@ -14,6 +15,11 @@ import (
 // crowd are the answers of a QEMU with 64 drives, as many CPUs and devices for them, and 8 NICs.
 func crowd() map[string]string {
 	var drives, devices, cpus []string
+	answers := map[string]string{}
+	on := func(device, property, value string) {
+		answers[fmt.Sprintf(`qom-get {"path":"/machine/peripheral/%s","property":"%s"}`, device, property)] = fmt.Sprintf("%q", value)
+	}
+	var nics strings.Builder
 	for i := range 64 {
 		drives = append(drives, fmt.Sprintf(`{"device": "", "qdev": "/machine/peripheral/disk%d/virtio-backend", "removable": false,`+
 			` "io-status": "ok", "inserted": {"node-name": "node%[1]d", "drv": "qcow2", "ro": false, "encrypted": false,`+
@@ -21,15 +27,20 @@ func crowd() map[string]string {
 		devices = append(devices, fmt.Sprintf(`{"name": "disk%d", "type": "child<virtio-blk-pci>"}`, i))
 		cpus = append(cpus, fmt.Sprintf(`{"cpu-index": %d, "thread-id": %d, "qom-path": "/machine/unattached/device[%[1]d]",`+
 			` "props": {"socket-id": 0, "core-id": %[1]d, "thread-id": 0}}`, i, 1000+i))
+		on(fmt.Sprint("disk", i), "parent_bus", "/machine/q35/pcie.0")
 	}
 	for i := range 8 {
 		devices = append(devices, fmt.Sprintf(`{"name": "nic%d", "type": "child<virtio-net-pci>"}`, i))
+		fmt.Fprintf(&nics, `nic%d: index=0,type=nic,model=virtio-net-pci,macaddr=52:54:00:12:34:%02x\r\n`, i, i)
+		on(fmt.Sprint("nic", i), "parent_bus", "/machine/q35/pcie.0")
+		on(fmt.Sprint("nic", i), "netdev", fmt.Sprint("n", i))
 	}
 	list := func(items []string) string { return "[" + strings.Join(items, ", ") + "]" }
-	return map[string]string{
+	maps.Copy(answers, map[string]string{
 		"query-block": list(drives), "query-cpus-fast": list(cpus),
-		`qom-list {"path":"/machine/peripheral"}`: list(devices),
-	}
+		`qom-list {"path":"/machine/peripheral"}`: list(devices), "human-monitor-command": `"` + nics.String() + `"`,
+	})
+	return answers
 }
 
 // TestCrowdIsRead has all of a large VM read at once, without a command to QEMU.
@@ -38,7 +49,7 @@ func TestCrowdIsRead(t *testing.T) {
 	c := serve(t, m).as(admin)
 	get[string](c, "Name")
 	before := m.counts()
-	if n := len(c.objects()); n != 64+64+64+8 {
+	if n := len(c.objects()); n != 64+64+64+8+8 {
 		t.Errorf("%d objects", n)
 	}
 	if diff := cmp.Diff(before, m.counts()); diff != "" {

@@ -1,6 +1,7 @@
 package bridge_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"os"
@@ -31,6 +32,18 @@ func furnished(tb testing.TB) map[string]string {
 			tb.Fatal(err)
 		}
 		answers[line(q.Command, q.Arguments)] = strings.TrimSpace(string(text))
+	}
+	text, err := os.ReadFile("inventory/testdata/7.2/details.json")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	var details map[string]string
+	if err := json.Unmarshal(text, &details); err != nil {
+		tb.Fatal(err)
+	}
+	for of, value := range details {
+		path, property, _ := strings.Cut(of, " ")
+		answers[fmt.Sprintf(`qom-get {"path":%q,"property":%q}`, path, property)] = fmt.Sprintf("%q", value)
 	}
 	return answers
 }
@@ -109,7 +122,7 @@ func TestObjects(t *testing.T) {
 	get[string](c, "Name")
 	before := m.counts()
 	all := c.objects()
-	if len(all) != 2+1+13+4+3+1 {
+	if len(all) != 2+1+13+2+4+3+1 {
 		t.Errorf("%d objects: %v", len(all), slices.Sorted(maps.Keys(all)))
 	}
 	for path, want := range map[string]map[string]any{
@@ -118,7 +131,11 @@ func TestObjects(t *testing.T) {
 			"Socket": int64(0), "Core": int64(1), "Thread": int64(0),
 		},
 		"memory/dimm1":   {"Kind": "dimm", "Size": uint64(16 << 20), "Slot": int64(0), "Hotplugged": false},
-		"device/sd_2d1":  {"Driver": "scsi-hd", "QomPath": "/machine/peripheral/sd-1"},
+		"device/sd_2d1":  {"Driver": "scsi-hd", "QomPath": "/machine/peripheral/sd-1", "Bus": "scsi0.0"},
+		"device/vd0":     {"Driver": "virtio-blk-pci", "QomPath": "/machine/peripheral/vd0", "Bus": "rp1"},
+		"device/dimm1":   {"Driver": "pc-dimm", "QomPath": "/machine/peripheral/dimm1", "Bus": ""},
+		"net/nic0":       {"MAC": "52:54:00:12:34:57", "QueueCount": uint32(1), "Link": true, "Netdev": "net0"},
+		"net/nic1":       {"MAC": "52:54:00:12:34:56", "QueueCount": uint32(1), "Link": true, "Netdev": ""},
 		"chardev/s_2d1":  {"FrontendOpen": true},
 		"job/job_2d1":    {"Type": "create", "Status": "concluded", "Current": uint64(1), "Total": uint64(1), "Progress": 1.0, "Error": "", "StartedBy": inventory.Nobody, "StartTime": uint64(0)},
 		"device/missing": nil,
@@ -168,14 +185,14 @@ func TestTree(t *testing.T) {
 			found[kind.Name+"/"+child.Name] = true
 		}
 	}
-	if diff := cmp.Diff([]string{"QMP", "cpu", "memory", "device", "block", "chardev", "job"}, kinds); diff != "" {
+	if diff := cmp.Diff([]string{"QMP", "cpu", "memory", "device", "net", "block", "chardev", "job"}, kinds); diff != "" {
 		t.Errorf("below the VM (-want +got):\n%s", diff)
 	}
 	want := c.objects()
 	if diff := cmp.Diff(slices.Sorted(maps.Keys(want)), slices.Sorted(maps.Keys(found))); diff != "" {
 		t.Errorf("found (-managed +introspected):\n%s", diff)
 	}
-	for _, path := range []dbus.ObjectPath{"/block/x", "/block/old/x", "/blockx", "/block_2fold", "/cpu/2", "/cpu/_30", "/net", "/job/JOB_2d1"} {
+	for _, path := range []dbus.ObjectPath{"/block/x", "/block/old/x", "/blockx", "/block_2fold", "/cpu/2", "/cpu/_30", "/ne", "/net/x", "/job/JOB_2d1"} {
 		if _, err := c.call(vmPath+path, "org.freedesktop.DBus.Peer.Ping"); errorName(err) != dbusError+"UnknownObject" {
 			t.Errorf("%s: %v, want UnknownObject", path, err)
 		}

@@ -320,6 +320,7 @@ func (r *request) start(done func(qmp.Reply)) {
 			return
 		}
 		r.noteJobs()
+		r.bridge.mirror.learn(r.command)
 		done(reply)
 	})
 }

@@ -169,7 +169,7 @@ var unplugEvents = map[string]func(unplugEvent) error{
 	"DEVICE_UNPLUG_GUEST_ERROR": func(told unplugEvent) error {
 		return failuref(errUnplugRefused, "the guest does not let go of the device %s", inventory.Text(told.Device))
 	},
-	"MEM_UNPLUG_ERROR": func(told unplugEvent) error { // 9.1 has the one above instead
+	"MEM_UNPLUG_ERROR": func(told unplugEvent) error { // 10.0 has only the one above
 		return failuref(errUnplugRefused, "the guest does not let go of the device %s: %s", inventory.Text(told.Device), inventory.Text(told.Message))
 	},
 }

@@ -20,6 +20,7 @@ func testDevices(t *testing.T, qemu string) {
 	g := guest{vm, dial(t, serveQEMU(t, vm.QEMU))}
 	t.Run("unplug", func(t *testing.T) { testUnplug(t, g) })
 	t.Run("unplug while paused", func(t *testing.T) { testUnplugPaused(t, g) })
+	t.Run("network", func(t *testing.T) { testNet(t, g) })
 }
 
 // shown are the properties of an object below the VM's, nil if it is not there.
@@ -45,8 +46,8 @@ func (g guest) plugDisk(t testing.TB, id, port string) {
 // testUnplug unplugs a disk: when that returns, the guest has let go of it and the object is gone.
 func testUnplug(t *testing.T, g guest) {
 	g.plugDisk(t, "disk1", "rp1")
-	if driver := g.shown(t, "device/disk1")["Driver"].Value(); driver != "virtio-blk-pci" {
-		t.Errorf("Driver = %v", driver)
+	if o := g.shown(t, "device/disk1"); o["Driver"].Value() != "virtio-blk-pci" || o["Bus"].Value() != "rp1" {
+		t.Errorf("the device: %v", o)
 	}
 	signals := watch(t, g.conn, dbus.WithMatchInterface(objectManager))
 	if err := g.method("device/disk1", "Device.Unplug", options()); err != nil {
@@ -77,4 +78,47 @@ func testUnplugPaused(t *testing.T, g guest) {
 	g.call(t, "Cont")
 	appears(t, signals, "InterfacesRemoved", "device/disk2")
 	g.Run(t, "test ! -e /sys/block/vda")
+}
+
+// testNet plugs a NIC in, sets its link, has the guest give it another address, and unplugs it.
+func testNet(t *testing.T, g guest) {
+	const mac, other = "52:54:00:00:00:0a", "52:54:00:00:00:0b"
+	g.call(t, "NetdevAdd", "net1", "user", options("restrict", true))
+	g.call(t, "DeviceAdd", "virtio-net-pci", options("id", "nic1", "netdev", "net1", "mac", mac, "bus", "rp3"))
+	g.Await(t, "test -e /sys/class/net/eth0")
+	rig.Eventually(t, "the NIC is an object", func() bool { return g.shown(t, "net/nic1") != nil })
+	want := map[string]any{"MAC": mac, "QueueCount": uint32(1), "Link": true, "Netdev": "net1"}
+	for name, v := range g.shown(t, "net/nic1") {
+		if v.Value() != want[name] {
+			t.Errorf("%s = %v, want %v", name, v, want[name])
+		}
+	}
+	if got := g.Run(t, "cat /sys/class/net/eth0/address"); got != mac {
+		t.Errorf("the guest's NIC has the address %s, want %s", got, mac)
+	}
+
+	g.Run(t, "ip link set eth0 up")
+	carrier := func(is string) { g.Await(t, "grep -q "+is+" /sys/class/net/eth0/carrier") }
+	carrier("1")
+	for _, up := range []bool{false, true} {
+		g.object(t, "net/nic1", "Net.SetLink", up)
+		if got := g.shown(t, "net/nic1")["Link"].Value(); got != up {
+			t.Errorf("Link = %v, want %v", got, up)
+		}
+		carrier(map[bool]string{false: "0", true: "1"}[up])
+	}
+	g.call(t, "SetLink", "net1", false)
+	carrier("0")
+	rig.Eventually(t, "the NIC shows the link of its netdev", func() bool { return g.shown(t, "net/nic1")["Link"].Value() == false })
+
+	g.Run(t, "ip link set eth0 down; ip link set eth0 address "+other)
+	g.call(t, "QueryRxFilter", options("name", "nic1")) // QEMU told of the first change, that the NIC was up, and waits for this
+	rig.Eventually(t, "the NIC shows the address that the guest gave it", func() bool { return g.shown(t, "net/nic1")["MAC"].Value() == other })
+
+	g.object(t, "device/nic1", "Device.Unplug", options())
+	if g.shown(t, "net/nic1") != nil {
+		t.Error("the NIC is still an object")
+	}
+	g.Run(t, "test ! -e /sys/class/net/eth0")
+	g.call(t, "NetdevDel", "net1")
 }

@@ -82,6 +82,11 @@ func testObjects(t *testing.T, qemu string, flags []string) {
 	if diff := cmp.Diff(furnished, slices.Sorted(maps.Keys(objects(t, c.conn)))); diff != "" {
 		t.Errorf("objects (-want +got):\n%s", diff)
 	}
+	for path, bus := range map[string]string{"rp1": "pcie.0", "scsi0": "pcie.0", "disk_2d1": "scsi0.0", "dimm1": ""} {
+		if got := objects(t, c.conn)["device/"+path]["Bus"].Value(); got != bus {
+			t.Errorf("Bus of %s = %v, want %s", path, got, bus)
+		}
+	}
 	if size, cpus := get[uint64](t, c.conn, "MemorySize"), get[uint32](t, c.conn, "VCPUs"); size != 80<<20 || cpus != 2 {
 		t.Errorf("MemorySize = %d, VCPUs = %d", size, cpus)
 	}

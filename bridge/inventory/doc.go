@@ -3,18 +3,26 @@
 //
 // [Queries] is the table of all that is read: for each QMP command the facts and the objects that its
 // reply tells, and the events and commands after which it may tell something else. [TouchedByEvent] and
-// [TouchedByCommand] look that up the other way round.
+// [TouchedByCommand] look that up the other way round. What a reply does not tell of its objects is asked for each that is
+// new ([Detail]), or was heard before; [Known] keeps it, as long as the object is there.
 //
 // What query-jobs does not tell of jobs a [Ledger] knows by what it has heard: events, and commands that start one
 // ([StartedJob]).
 //
 //	for i := range inventory.Queries {
 //		q := &inventory.Queries[i]
+//		known := q.Known()
+//		known.Asked()
 //		reading, err := q.Read(reply of q.Command with q.Arguments)
+//		for item, command, arguments := known.Next(reading.Items, 0); item < len(reading.Items); ... {
+//			err = known.Learn(reading.Items[item], reply of command with arguments)
+//		}
+//		reading = known.Complete(reading)
 //	}
 //
 // # Limits
 //
 // QEMU may be hostile: of one reply at most [MaxItems] objects are read, with names of at most [MaxName]
-// bytes; [Reading.Left] counts the others. Of jobs that QEMU has no more [MaxKept] are kept. A text has at most [MaxText] bytes and is valid for D-Bus.
+// bytes; [Reading.Left] counts the others. Of jobs that QEMU has no more [MaxKept] are kept. Of objects that are
+// there alone something is known, and of as many links that were set before the NICs were read. A text has at most [MaxText] bytes and is valid for D-Bus.
 package inventory

@@ -25,10 +25,12 @@ type Query struct {
 	Arguments []byte            // a JSON object; nil for none
 	Facts     []schema.Property // of the VM itself
 	Kind      *Kind             // of the objects in the reply; nil for none
+	Detail    *Detail           // of each of them; nil for none
 
 	// After these the reply may be another. Every command stands for its success.
 	events, commands []string
 	read             func(reply []byte) (Reading, error)
+	hearsay          func() hearsay // of a QEMU that has just been reached; nil for none
 }
 
 // Kind is a kind of objects: they are at Name/ELEMENT below the VM's. A property with the annotation
@@ -57,7 +59,7 @@ type Item struct {
 	End     uint64  // of a job that has ended while it was heard of: which one it is of all; else 0
 }
 
-// Read reads a reply to the command. It keeps nothing of it.
+// Read reads a reply to the command. It keeps nothing of it. Known.Complete adds what the reply does not tell.
 func (q *Query) Read(reply []byte) (Reading, error) {
 	r, err := q.read(reply)
 	if err != nil {
@@ -101,13 +103,14 @@ func list[T any](item func(T) Item) func([]byte) (Reading, error) {
 	}
 }
 
-// add adds an item within the limits.
-func (r *Reading) add(one Item) {
+// add adds an item within the limits, and tells whether it has.
+func (r *Reading) add(one Item) bool {
 	if len(r.Items) == MaxItems || len(one.Element) > 3*MaxName {
 		r.Left++
-		return
+		return false
 	}
 	r.Items = append(r.Items, one)
+	return true
 }
 
 // newItem is the object with that id: none if there is no id, and one that is left out if the id is over MaxName.

@@ -5,8 +5,8 @@ import "qmp-dbus-bridge/schema"
 // The indexes of Queries that others need to know.
 const (
 	Status = 0
-	Jobs   = 10 // what a Ledger reads
-	Count  = 11 // of them all
+	Jobs   = 11 // what a Ledger reads
+	Count  = 12 // of them all
 )
 
 // Queries are all that is read of a VM, in the order in which it is.
@@ -78,10 +78,28 @@ var Queries = [Count]Query{
 		Kind: &Kind{"device", "org.qemu.VM1.Device", []schema.Property{
 			{Name: "Driver", Type: "s"},
 			{Name: "QomPath", Type: "s"},
+			{Name: "Bus", Type: "s"},
 		}},
+		Detail:   &Detail{property: "parent_bus", show: readBus},
 		read:     list(readDevice),
 		events:   []string{"DEVICE_DELETED"},
 		commands: []string{"device_add"},
+	},
+	{
+		Command: "human-monitor-command", Arguments: []byte(`{"command-line":"info network"}`),
+		Kind: &Kind{"net", "org.qemu.VM1.Net", []schema.Property{
+			{Name: "MAC", Type: "s"},
+			{Name: "QueueCount", Type: "u"},
+			{Name: "Link", Type: "b"},
+			{Name: "Netdev", Type: "s"},
+		}},
+		Detail:  &Detail{property: "netdev", required: true, show: Text},
+		read:    readNICs,
+		hearsay: newLinks,
+		// The guest may give a NIC another address. QEMU tells of the first change of a filter, and then of none until somebody
+		// executes query-rx-filter. The bridge does not, or a guest could have it ask all the time.
+		events:   []string{"DEVICE_DELETED", "NIC_RX_FILTER_CHANGED"},
+		commands: []string{"device_add", "netdev_add", "netdev_del", "query-rx-filter", "set_link"},
 	},
 	{
 		Command: "query-block",
