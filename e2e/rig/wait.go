@@ -7,7 +7,7 @@ import (
 
 // Timeout is how long anything that a test waits for may take. It is generous:
 // reaching it is a failure, and QEMU under TCG on a busy machine is slow.
-const Timeout = 20 * time.Second
+const Timeout = 60 * time.Second
 
 // pollInterval is how often Eventually looks, for what nobody announces.
 const pollInterval = 2 * time.Millisecond
