@@ -148,13 +148,15 @@ func TestLimitsOfFlight(t *testing.T) {
 	m.hold("wait", true)
 	c := limited(t, m).as(admin)
 	get[string](c, "Name") // while a caller is not known yet, all its calls wait
-	replies := c.pipeline(2 + 3)
+	inFlight := c.pipeline(2)
 	waiting := []*qmptest.Request{m.nextHeld(), m.nextHeld()}
+	replies := c.pipeline(3)
 	m.noneHeld()
 	if _, err := c.execute("wait"); errorName(err) != dbusError+"LimitsExceeded" {
 		t.Errorf("a call past those that may wait: %v, want LimitsExceeded", err)
 	}
 	m.finish("wait", waiting)
+	c.answered(inFlight)
 	c.answered(replies)
 }
 

@@ -84,7 +84,7 @@ func TestAttackLargeCalls(t *testing.T) {
 	const (
 		connections = 64
 		size        = 32 << 10
-		refusedMost = 20        // of a hundred: 0 to 9 were seen, on 2 cores that were busy otherwise, and 28 to 45 when the bridge read no faster
+		refusedMost = 30        // of a hundred: 0 to 9 were seen, on 2 cores that were busy otherwise, and 42 to 45 here when the bridge read no faster
 		allWait     = 64 << 20  // of all senders, bytes; Go lets a heap double
 		busMost     = 512 << 20 // dbus-broker's quota of a user; dbus-daemon needs some 10 MiB
 	)

@@ -10,7 +10,6 @@ const Unknown Account = -1
 type account struct {
 	key Account
 	pool
-	resting bool // none of its large calls may start now
 }
 
 // accounts are those with senders in the queue. The zero value has none.
@@ -39,7 +38,6 @@ func (as *accounts) fresh() *account {
 		a = &account{pool: pool{share: accountShare, whose: " of your user"}}
 	}
 	as.idle = nil
-	a.resting = false
 	return a
 }
 
@@ -69,6 +67,7 @@ func (q *queue) leave(s *sender) {
 	if q.accountOf != nil {
 		delete(q.byKey, a.key)
 	}
+	delete(q.rests.until, a)
 	q.idle = a
 }
 

@@ -43,6 +43,7 @@ type queue struct {
 	running bool                          // a turn is being taken
 	accounts
 	pools
+	rests   rests
 	changed sync.Cond // signalled when there may be a turn to take, or none is any more
 	closed  bool
 	current *sender // whose call is being handled
@@ -71,6 +72,7 @@ const (
 func newQueue(c *Conn) *queue {
 	q := &queue{drop: c.drop, refuse: c.answerRefused, blocked: c.backlogged, senders: map[string]*sender{}, pools: newPools()}
 	q.changed.L = &q.mu
+	q.rests = newRests(q.rested)
 	return q
 }
 
@@ -104,7 +106,7 @@ func (q *queue) tell() {
 	if q.running {
 		return
 	}
-	_, found := q.large.Find(awake)
+	_, found := q.large.Find(q.rests.awake)
 	if found || !q.ready.Empty() {
 		q.changed.Broadcast()
 	}
@@ -235,25 +237,21 @@ func (q *queue) run() {
 	defer q.mu.Unlock()
 	for !q.closed {
 		quick := q.free() && q.next(&q.ready, nil)
-		large := q.free() && q.next(&q.large, awake)
+		large := q.free() && q.next(&q.large, q.rests.awake)
 		if !quick && !large {
 			q.changed.Wait()
 		}
 	}
 }
 
-// awake tells whether a large call of s may start.
-func awake(s *sender) bool { return !s.account.resting }
-
-// rest lets no large call of an account start for so long.
-func (q *queue) rest(a *account, d time.Duration) {
-	a.resting = true
-	time.AfterFunc(d, func() {
-		q.mu.Lock()
-		defer q.mu.Unlock()
-		a.resting = false // it may be another's by now, who is awake sooner then
+// rested takes turns again when an account has rested.
+func (q *queue) rested() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !q.closed {
+		q.rests.end()
 		q.tell()
-	})
+	}
 }
 
 // next takes the next turn of those in a list who may, if there is one. Nobody else may be taking one. It is called,
@@ -288,7 +286,7 @@ func (q *queue) turn(s *sender) {
 	q.mu.Lock()
 	q.current = nil
 	if c.size > quickCall && s.account.bytes > calm {
-		q.rest(s.account, pace*time.Since(began))
+		q.rests.begin(s.account, pace*time.Since(began))
 	}
 	switch {
 	case verdict == Accepted:
@@ -335,6 +333,7 @@ func (q *queue) clear() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.closed = true
+	q.rests.alarm.Stop()
 	q.changed.Broadcast()
 	for q.running {
 		q.changed.Wait()
