@@ -67,6 +67,13 @@ func (b *bus) match(iface string) error {
 	}))
 }
 
+// matchFrom asks for the signals of an interface that the owner of a name sends.
+func (b *bus) matchFrom(name, iface string) error {
+	return b.call(driverCall("AddMatch", "s", func(e *wire.Encoder) {
+		e.String("type='signal',sender='" + name + "',interface='" + iface + "'")
+	}))
+}
+
 // send sends a prepared message under the next serial, which it writes into it.
 func (b *bus) send(r *request) (serial uint32, err error) {
 	if r.err != nil {

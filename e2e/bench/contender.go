@@ -14,6 +14,8 @@ const (
 	qmpPath    = "/org/qemu/VM1/QMP"
 	qmpFace    = "org.qemu.VM1.QMP"
 	eventsFace = "org.qemu.VM1.QMP.Events"
+
+	propertiesFace = "org.freedesktop.DBus.Properties"
 )
 
 // contender is a row, how one call of it is made, and whose CPU time that costs.
@@ -101,7 +103,7 @@ func (s *series) spend(server *process, work func() error) error {
 }
 
 func statusGet() *request {
-	return newCall(bridgeName, vmPath, "org.freedesktop.DBus.Properties", "Get", "ss", func(e *wire.Encoder) {
+	return newCall(bridgeName, vmPath, propertiesFace, "Get", "ss", func(e *wire.Encoder) {
 		e.String("org.qemu.VM1")
 		e.String("Status")
 	})

@@ -29,6 +29,7 @@ type events struct {
 	signals  *bus
 
 	bus, relay, bridge *figure.Row
+	status, changed    *figure.Row
 }
 
 func newEvents(s *stage) (e *events, err error) {
@@ -42,6 +43,11 @@ func newEvents(s *stage) (e *events, err error) {
 		Name: "STOP/RESUME signal minus raw event", Base: e.bus,
 		Goals: []figure.Goal{{Of: figure.P50, AtMost: 1.5}},
 	}
+	e.status = &figure.Row{Name: "raw QMP query-status, after STOP/RESUME"}
+	e.changed = &figure.Row{
+		Name: "PropertiesChanged minus raw STOP/RESUME", Base: e.bus,
+		Goals: []figure.Goal{{Of: figure.P50, AtMost: 1.5}},
+	}
 	if e.trigger, err = dialMonitor(s.monitor(monitorTrigger)); err != nil {
 		return nil, err
 	}
@@ -53,7 +59,9 @@ func newEvents(s *stage) (e *events, err error) {
 	return e, errors.Join(e.ticks.match(tickFace), e.relayed.match(relayFace), e.signals.match(eventsFace))
 }
 
-func (e *events) rows() []*figure.Row { return []*figure.Row{e.bus, e.relay, e.bridge} }
+func (e *events) rows() []*figure.Row {
+	return []*figure.Row{e.bus, e.relay, e.bridge, e.status, e.changed}
+}
 
 func (e *events) round(number int) error {
 	// Made anew, because it stays unread in between.
@@ -72,7 +80,53 @@ func (e *events) round(number int) error {
 	if err := e.alone(e.relay, e.stage.relay, raw, e.relayed, e.stage.bridge, e.signals); err != nil {
 		return err
 	}
-	return e.alone(e.bridge, e.stage.bridge, raw, e.signals, e.stage.relay, e.relayed)
+	if err := e.alone(e.bridge, e.stage.bridge, raw, e.signals, e.stage.relay, e.relayed); err != nil {
+		return err
+	}
+	return e.measureChanges(raw)
+}
+
+// measureChanges measures how much later than the raw event the property is announced, for which the bridge asks QEMU for the
+// status, and what that takes a raw client.
+func (e *events) measureChanges(raw *monitor) error {
+	changes, err := dialBus(e.stage.bus)
+	if err != nil {
+		return err
+	}
+	defer changes.close()
+	if err := changes.matchFrom(bridgeName, propertiesFace); err != nil {
+		return err
+	}
+	resume, err := pause(e.stage.relay, e.stage.ownBridge)
+	if err != nil {
+		return err
+	}
+	var asked, changed series
+	err = changed.spend(e.stage.bridge, func() error {
+		for i := range eventsPerRound {
+			if err := e.measureEvent(raw, e.commands[i%2], changes, &changed); err != nil {
+				return named(e.changed, err)
+			}
+			began := time.Now()
+			if err := e.trigger.call([]byte(commandStatus)); err != nil {
+				return named(e.status, err)
+			}
+			asked.latencies = append(asked.latencies, time.Since(began))
+		}
+		return nil
+	})
+	if err := errors.Join(err, resume()); err != nil {
+		return err
+	}
+	for range eventsPerRound {
+		if err := errors.Join(e.signals.signal(), e.relayed.signal()); err != nil {
+			return named(e.changed, err)
+		}
+	}
+	changed.wall = 0 // mostly pauses
+	e.status.Add(asked.sample())
+	e.changed.Add(changed.sample())
+	return nil
 }
 
 // alone measures the signals of one server while the other is stopped, and afterwards

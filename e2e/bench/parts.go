@@ -15,7 +15,7 @@ type part interface {
 }
 
 // partNames are what -parts chooses from, in the order in which they are measured and printed.
-var partNames = []string{"calls", "pinned", "large", "inflight", "events", "flood", "startup"}
+var partNames = []string{"calls", "pinned", "large", "inflight", "events", "objects", "flood", "startup"}
 
 // checkParts tells whether a comma-separated list names parts only.
 func checkParts(list string) error {
@@ -43,6 +43,7 @@ func newParts(s *stage) (chosen []part, err error) {
 		"large":    func() (part, error) { return newLarge(s, c) },
 		"inflight": func() (part, error) { return newInFlight(s, c, base) },
 		"events":   func() (part, error) { return newEvents(s) },
+		"objects":  func() (part, error) { return newFurnished(s, c) },
 		"flood":    func() (part, error) { return newFlood(s) },
 		"startup":  func() (part, error) { return newStartup(s), nil },
 	}

@@ -28,22 +28,27 @@ const permissive = `<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Co
 `
 
 func (s *stage) startQEMU() error {
+	version, err := s.startMachine(&s.vm, 0, monitorCount)
+	s.versions = "QEMU " + version
+	return err
+}
+
+// startMachine starts a QEMU with the monitors from first to before end, and returns its version when they answer.
+func (s *stage) startMachine(into **process, first, end int, more ...string) (version string, err error) {
 	args := []string{"-M", "q35", "-accel", "tcg", "-m", "32", "-nodefaults", "-display", "none", "-name", "bench"}
-	for i := range monitorCount {
+	for i := first; i < end; i++ {
 		args = append(args, "-qmp", "unix:"+s.monitor(i)+",server=on,wait=off")
 	}
-	if err := s.start(&s.vm, "", s.qemu, args...); err != nil {
-		return err
+	if err := s.start(into, "", s.qemu, append(args, more...)...); err != nil {
+		return "", err
 	}
-	last := s.monitor(monitorCount - 1)
 	for deadline := time.Now().Add(readyTimeout); ; time.Sleep(10 * time.Millisecond) {
-		m, err := dialMonitor(last)
+		m, err := dialMonitor(s.monitor(end - 1))
 		if err == nil {
-			s.versions = "QEMU " + m.version
-			return m.close()
+			return m.version, m.close()
 		}
-		if err := errors.Join(s.vm.ended(), past(deadline, err)); err != nil {
-			return err
+		if err := errors.Join((*into).ended(), past(deadline, err)); err != nil {
+			return "", err
 		}
 	}
 }

@@ -24,6 +24,13 @@ const (
 	monitorCount
 )
 
+// The monitors of the furnished machine.
+const (
+	furnishedBridge = monitorCount + iota
+	furnishedStart
+	furnishedEnd
+)
+
 // stage is all that takes part: processes and where they are.
 type stage struct {
 	options

@@ -44,6 +44,8 @@ func finalValues(s *stage, parts []part, burstCount int) (values []figure.Value,
 		switch p := p.(type) {
 		case *flood:
 			values = append(values, p.values()...)
+		case *furnished:
+			values = append(values, p.values()...)
 		case *events:
 			if burstCount == 0 || err != nil {
 				continue
