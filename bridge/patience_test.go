@@ -13,7 +13,7 @@ import (
 )
 
 // short is as long as the tests below wait for somebody who says nothing.
-const short = 50 * time.Millisecond
+const short = 500 * time.Millisecond
 
 // TestSilentQEMU has a QEMU that greets, negotiates and then leaves one question unanswered.
 func TestSilentQEMU(t *testing.T) {

@@ -58,6 +58,7 @@ type sender struct {
 	load            // of those
 	state   senderState
 	early   bool // calls were taken before it was known who answers for them
+	left    bool // Forget came while its first call was being handled
 }
 
 type senderState int
@@ -288,8 +289,13 @@ func (q *queue) turn(s *sender) {
 	if c.size > quickCall && s.account.bytes > calm {
 		q.rests.begin(s.account, pace*time.Since(began))
 	}
+	left := s.left
+	s.left = false
 	switch {
 	case verdict == Accepted:
+		q.finish(s, c)
+	case left:
+		q.drop(c)
 		q.finish(s, c)
 	case s.state == woken:
 		q.enqueue(s)
@@ -319,7 +325,7 @@ func (q *queue) finish(s *sender, c *Call) {
 }
 
 // forget drops the waiting calls of a sender that has left. The one that is being
-// handled right now is not taken back: told Later, it still waits for its Wake.
+// handled right now is not taken back, but dropped if it is told Later: no Wake may come any more.
 func (q *queue) forget(name string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -347,7 +353,7 @@ func (q *queue) clear() {
 func (q *queue) discard(s *sender) {
 	keep := 0
 	if s == q.current {
-		keep = 1
+		keep, s.left = 1, true
 	}
 	for _, c := range s.calls[keep:] {
 		s.count(c, -1)
