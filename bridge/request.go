@@ -17,16 +17,24 @@ import (
 	"qmp-dbus-bridge/schema/wire"
 )
 
+// front is where a request came in, and where it is told why it fails.
+type front interface {
+	// Fail answers with an error of this D-Bus name and text.
+	Fail(name, text string)
+}
+
 // request is one call on its way: identified, then decided, then executed, answered and
 // audited. A method's run ends it, now or later, by reply or fail.
 type request struct {
-	*endpoint.Call
-	bridge *Bridge
-	object *object
-	method *method
-	caller *access.Caller
-	policy *access.Authorizer // the same from the beginning to the end
-	began  time.Time
+	*endpoint.Call // nil where it did not come by the bus
+	front          front
+	sender         string // who the audit says it is from
+	bridge         *Bridge
+	object         *object
+	method         *method
+	caller         *access.Caller
+	policy         *access.Authorizer // the same from the beginning to the end
+	began          time.Time
 
 	action    action.Action     // what run will do, once parse knows
 	malformed error             // what parse found wrong with the arguments
@@ -45,7 +53,7 @@ type request struct {
 
 // Handle implements endpoint.Handler: the one path of every call.
 func (b *Bridge) Handle(call *endpoint.Call) endpoint.Verdict {
-	r := &request{Call: call, bridge: b, policy: b.policy.Load(), began: time.Now()}
+	r := &request{Call: call, front: call, sender: call.Sender, bridge: b, policy: b.policy.Load(), began: time.Now()}
 	caller, err := b.callers.Lookup(call.Sender, func() { b.wake(call.Sender) })
 	if errors.Is(err, access.ErrPending) {
 		return endpoint.Later
@@ -66,17 +74,26 @@ func (b *Bridge) Handle(call *endpoint.Call) endpoint.Verdict {
 		r.explain(err)
 		return endpoint.Accepted
 	}
+	if !r.begin(call.Sender) {
+		return endpoint.Later
+	}
+	return endpoint.Accepted
+}
+
+// begin executes a request of a method, unless it needs a place that it has to wait for: then nothing has happened, and
+// whoever queue stands for is woken when another try is worth it. Of one queue there is one request at a time that waits.
+func (r *request) begin(queue string) bool {
 	slots := r.lane()
-	b.giveBack(call.Sender, slots)
+	r.bridge.giveBack(queue, slots)
 	if slots != nil {
-		r.claim = claim{call.Sender, caller.UID, r.policy.Administers(caller)}
+		r.claim = claim{queue, r.caller.UID, r.policy.Administers(r.caller)}
 		if !slots.take(&r.claim) {
-			return endpoint.Later
+			return false
 		}
 		r.slots = slots
 	}
 	r.execute()
-	return endpoint.Accepted
+	return true
 }
 
 // giveBack returns what a sender waits for or was granted in other lanes than this one. Only
@@ -240,7 +257,7 @@ func (r *request) fail(err error) {
 
 func (r *request) answerFailure(err error) *failure {
 	f := failureOf(err)
-	r.Fail(f.name, f.text)
+	r.front.Fail(f.name, f.text)
 	return f
 }
 
@@ -269,7 +286,7 @@ func (r *request) records(result string) iter.Seq[audit.Record] {
 
 func (r *request) record(result string) audit.Record {
 	return audit.Record{
-		Time: r.began, Name: r.Sender, Caller: r.caller,
+		Time: r.began, Name: r.sender, Caller: r.caller,
 		Decision: r.decision, Result: result, Duration: time.Since(r.began),
 	}
 }
