@@ -27,8 +27,9 @@ type Conn struct {
 	// sendmsg that does not block, never during one that does.
 	mu     sync.Mutex
 	out    queue
-	writer bool  // the writer goroutine exists
-	ended  error // why nothing can be sent any more
+	writer bool      // the writer goroutine exists
+	idle   sync.Cond // told when it has ended
+	ended  error     // why nothing can be sent any more
 
 	closed bool           // Close was called
 	users  sync.WaitGroup // who is using fd; Add under mu and only before closed
@@ -48,7 +49,9 @@ func New(fd int) (*Conn, error) {
 		return nil, fmt.Errorf("file descriptor %d: %w", fd, err)
 	}
 	unix.CloseOnExec(fd)
-	return &Conn{fd: fd, limit: DefaultLimit}, nil
+	c := &Conn{fd: fd, limit: DefaultLimit}
+	c.idle.L = &c.mu
+	return c, nil
 }
 
 func check(fd int) error {
@@ -83,17 +86,6 @@ func Pair() (*Conn, *os.File, error) {
 	return c, os.NewFile(uintptr(fds[1]), "socketpair"), nil
 }
 
-// PeerCredentials tells who connected or listened at the other end, as the
-// kernel noted it at that time. After Close it fails with net.ErrClosed.
-func (c *Conn) PeerCredentials() (*unix.Ucred, error) {
-	if !c.use() {
-		return nil, net.ErrClosed
-	}
-	defer c.users.Done()
-	cred, err := unix.GetsockoptUcred(c.fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
-	return cred, os.NewSyscallError("getsockopt", err)
-}
-
 // Close shuts the connection down, so that a Read in progress returns, discards
 // what is queued and closes its file descriptors, waits for the writer goroutine
 // and for Read to be out, and closes the socket. Further calls do nothing but
@@ -118,6 +110,15 @@ func (c *Conn) Abort(cause error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.end(fmt.Errorf("%w: %w", net.ErrClosed, cause))
+}
+
+// StopReading has Read give what has come by now and then io.EOF; what the peer sends from now on fails there. What is
+// queued still goes out.
+func (c *Conn) StopReading() {
+	if c.use() {
+		defer c.users.Done()
+		unix.Shutdown(c.fd, unix.SHUT_RD) // fails only if the peer was faster
+	}
 }
 
 // use keeps the socket open until users.Done, or says that it is closed.

@@ -29,6 +29,16 @@ func (c *Conn) SetLimit(bytes int) { c.limit = bytes }
 // call Send. Call OnDrain before the first Send.
 func (c *Conn) OnDrain(f func()) { c.onDrain = f }
 
+// Flush waits until nothing is queued, or the connection has ended: then it tells why.
+func (c *Conn) Flush() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for c.writer {
+		c.idle.Wait()
+	}
+	return c.ended
+}
+
 // Queued tells how many bytes wait in the queue or are just being written from it.
 func (c *Conn) Queued() int {
 	c.mu.Lock()

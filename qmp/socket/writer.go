@@ -20,6 +20,7 @@ func (c *Conn) drain() {
 		}
 	}
 	c.writer = false
+	c.idle.Broadcast()
 }
 
 // write writes one segment. The lock is held, but not while writing.
