@@ -79,6 +79,15 @@ func (c Config) conditional() []call {
 	for _, child := range c.Children {
 		signalled = append(signalled, uint32(child))
 	}
+	// What package socket looks at, and package net sets. Others give descriptors of the peer's process.
+	socketOptions := []uint32{unix.SO_ERROR, unix.SO_PEERCRED, unix.SO_DOMAIN, unix.SO_TYPE}
+	var listeners []uint32
+	for _, fd := range c.Accept {
+		listeners = append(listeners, uint32(fd))
+	}
+	if len(listeners) > 0 { // and who those are that have come in
+		socketOptions = append(socketOptions, unix.SO_PEERGROUPS, unix.SO_PEERSEC)
+	}
 	return []call{
 		{unix.SYS_MMAP, refuse, []condition{{2, lacks(unix.PROT_EXEC)}}},
 		{unix.SYS_MPROTECT, refuse, []condition{{2, lacks(unix.PROT_EXEC)}}},
@@ -87,11 +96,8 @@ func (c Config) conditional() []call {
 		{unix.SYS_CLONE, kill, []condition{{0, has(unix.CLONE_THREAD)}, {0, lacks(newNamespaces)}}},
 		{unix.SYS_SOCKET, refuse, []condition{{0, is(unix.AF_UNIX)}}},
 		{unix.SYS_SOCKETPAIR, refuse, []condition{{0, is(unix.AF_UNIX)}}},
-		// What package socket looks at, and package net sets. Others give descriptors of the peer's process.
-		{unix.SYS_GETSOCKOPT, refuse, []condition{
-			{1, is(unix.SOL_SOCKET)},
-			{2, is(unix.SO_ERROR, unix.SO_PEERCRED, unix.SO_DOMAIN, unix.SO_TYPE)},
-		}},
+		{unix.SYS_GETSOCKOPT, refuse, []condition{{1, is(unix.SOL_SOCKET)}, {2, is(socketOptions...)}}},
+		{unix.SYS_ACCEPT4, refuse, []condition{{0, is(listeners...)}}},
 		{unix.SYS_SETSOCKOPT, refuse, []condition{{1, is(unix.SOL_SOCKET)}, {2, is(unix.SO_BROADCAST)}}},
 		// Others have the kernel send a signal of our choice to a process of our choice. Beside F_SETFL
 		// none has an argument with that bit.

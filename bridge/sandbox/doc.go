@@ -22,9 +22,9 @@
 //     privilege or namespace changed, nothing mounted; no BPF, io_uring, userfaultfd or
 //     keyring. Such a call kills the process at once: a bridge has no reason for it, and one that
 //     was taken over gets no second try.
-//   - No socket but Unix ones, and nothing listens.
+//   - No socket but Unix ones. Nothing listens but what did before, and only at Config.Accept are connections accepted.
 //   - Files are opened for reading in Config.Read, made and written in Config.Append, removed in
-//     Config.Remove; nothing is truncated, renamed, linked or made elsewhere. Beside a directory
+//     Config.Unlink and Config.Remove; nothing is truncated, renamed, linked or made elsewhere. Beside a directory
 //     of Config.Remove other empty ones can be removed. No file is made or becomes
 //     set-uid, set-gid or one with capabilities: none runs as the process's user by its doing.
 //   - Signals go to the process itself and Config.Children only, and by their ids: not through process

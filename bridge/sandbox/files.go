@@ -42,6 +42,7 @@ func (c Config) confineFiles() ([]Lack, error) {
 		landlock.PathAccess(mayRead, c.Read...),
 		landlock.PathAccess(mayAppend, c.Append...),
 		landlock.PathAccess(mayRemoveFiles, c.Remove...),
+		landlock.PathAccess(mayRemoveFiles, c.Unlink...),
 		landlock.PathAccess(mayRemoveDirectories, above...),
 	)
 	if err != nil {

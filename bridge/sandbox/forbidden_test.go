@@ -30,6 +30,15 @@ var deniedByCalls = []act{
 	{"call/packet socket", func(*stage) error { return newSocket(unix.AF_PACKET) }},
 	{"call/vsock socket", func(*stage) error { return newSocket(unix.AF_VSOCK) }},
 	{"call/listen", func(*stage) error { return listen() }},
+	{"call/accept elsewhere", func(s *stage) error { _, _, err := unix.Accept4(s.shut, unix.SOCK_NONBLOCK); return err }},
+	{"call/accept by the older call", func(s *stage) error {
+		_, _, errno := unix.RawSyscall(unix.SYS_ACCEPT, uintptr(s.door), 0, 0)
+		return errno
+	}},
+	{"call/descriptor of the peer's process", func(s *stage) error {
+		_, err := unix.GetsockoptInt(s.door, unix.SOL_SOCKET, unix.SO_PEERPIDFD)
+		return err
+	}},
 	{"call/executable memory", func(*stage) error { return mapPages(unix.PROT_READ | unix.PROT_EXEC) }},
 	{"call/memory made executable", func(*stage) error { return protect(unix.PROT_READ | unix.PROT_EXEC) }},
 	{"call/signal to the parent", func(*stage) error { return unix.Kill(os.Getppid(), 0) }},
@@ -67,6 +76,7 @@ var deniedByFiles = []act{
 	{"file/make where files are removed", func(s *stage) error { return open(s.in("remove/new"), unix.O_WRONLY|unix.O_CREAT) }},
 	{"file/remove elsewhere", func(s *stage) error { return unix.Unlink(s.in("other/file")) }},
 	{"file/remove what is appended to", func(s *stage) error { return unix.Unlink(s.in("append/file")) }},
+	{"file/make where sockets are removed", func(s *stage) error { return open(s.in("unlink/new"), unix.O_WRONLY|unix.O_CREAT) }},
 	{"file/socket", func(s *stage) error { return bind(s.in("append/socket")) }},
 }
 

@@ -44,10 +44,12 @@ type act struct {
 
 // stage is where acts are done: the process, once confined.
 type stage struct {
-	dir   string       // with the directories read, append, remove and other
+	dir   string       // with the directories read, append, remove, unlink and other
 	child *child.Child // sleeps
 	other int          // a process descriptor of our parent
 	first *thread      // older than the sandbox
+	door  int          // a socket that listens at unlink/door, at which connections may be accepted
+	shut  int          // one at unlink/shut, at which they may not
 	lacks []sandbox.Lack
 }
 
@@ -64,7 +66,7 @@ func newDirectories(t *testing.T) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	for _, name := range []string{"read", "append", "remove", "other"} {
+	for _, name := range []string{"read", "append", "remove", "unlink", "other"} {
 		if err := os.MkdirAll(filepath.Join(dir, name), 0o700); err != nil {
 			t.Fatal(err)
 		}
@@ -87,7 +89,16 @@ func newStage(dir string) (*stage, error) {
 	if err != nil {
 		return nil, os.NewSyscallError("pidfd_open", err)
 	}
-	return &stage{dir: dir, child: started, other: parent, first: newThread()}, nil
+	s := &stage{dir: dir, child: started, other: parent, first: newThread()}
+	for name, fd := range map[string]*int{"door": &s.door, "shut": &s.shut} {
+		if *fd, err = unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0); err != nil {
+			return nil, os.NewSyscallError("socket", err)
+		}
+		if err := errors.Join(unix.Bind(*fd, &unix.SockaddrUnix{Name: s.in("unlink", name)}), unix.Listen(*fd, 1)); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
 }
 
 // perform enters the sandbox and does one act, or all of a list, telling how each ended.
@@ -105,7 +116,7 @@ func perform(name, dir string) int {
 	}
 	s.lacks, err = sandbox.Config{
 		Read: []string{s.in("read")}, Append: []string{s.in("append")}, Remove: []string{s.in("remove")},
-		Children: []int{s.child.PID()},
+		Unlink: []string{s.in("unlink")}, Accept: []int{s.door}, Children: []int{s.child.PID()},
 	}.Enter()
 	if err != nil {
 		fmt.Println("enter:", err)

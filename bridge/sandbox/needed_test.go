@@ -23,6 +23,7 @@ import (
 
 	"qmp-dbus-bridge/bridge/child"
 	"qmp-dbus-bridge/bridge/picture"
+	"qmp-dbus-bridge/bridge/qmpserver"
 	"qmp-dbus-bridge/qmp/socket"
 )
 
@@ -50,6 +51,15 @@ var needed = []act{
 	{"need/bridge/append new", func(s *stage) error { return open(s.in("append/new"), unix.O_WRONLY|unix.O_APPEND|unix.O_CREAT) }},
 	{"need/bridge/remove", func(s *stage) error { return os.Remove(s.in("remove/file")) }},
 	{"need/bridge/remove directory", func(s *stage) error { return os.Remove(s.in("remove")) }},
+	{"need/bridge/accept", func(s *stage) error { return accept(s) }},
+	{"need/bridge/unlink", func(s *stage) error { return os.Remove(s.in("unlink/door")) }},
+	{"need/bridge/socket pair", func(*stage) error {
+		c, client, err := qmpserver.Pair(1000)
+		if err != nil {
+			return err
+		}
+		return errors.Join(unix.Close(client), c.Close())
+	}},
 	{"need/bridge/wait for a socket", func(*stage) error {
 		_, err := unix.Ppoll([]unix.PollFd{{Fd: 0}}, &unix.Timespec{Nsec: 1}, nil)
 		return err
@@ -196,6 +206,26 @@ func monitor(path string) error {
 	}
 	_, err = conn.PeerCredentials()
 	return errors.Join(err, conn.Close())
+}
+
+// accept lets a client in, and finds out who that is.
+func accept(s *stage) error {
+	client, err := socket.Dial(context.Background(), s.in("unlink/door"))
+	if err != nil {
+		return err
+	}
+	fd, _, err := unix.Accept4(s.door, unix.SOCK_CLOEXEC)
+	if err != nil {
+		return errors.Join(err, client.Close())
+	}
+	conn, err := socket.New(fd)
+	if err != nil {
+		return errors.Join(err, client.Close())
+	}
+	server := qmpserver.NewConn(conn, 1000)
+	_, err = server.Peer()
+	server.End()
+	return errors.Join(err, server.Close(), client.Close())
 }
 
 // datagram sends one as the journal's client does, from an address that the kernel chooses.

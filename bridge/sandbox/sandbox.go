@@ -14,6 +14,8 @@ type Config struct {
 	Read     []string // directories in which files may be opened for reading
 	Append   []string // directories in which files may be made and opened for writing
 	Remove   []string // directories that may be removed, and the files in them
+	Unlink   []string // directories in which files may be removed
+	Accept   []int    // listening sockets, at which connections may be accepted
 	Abstract bool     // sockets in the abstract name space have to be reached
 	Children []int    // process ids that signals may be sent to, by kill(2) alone
 }
