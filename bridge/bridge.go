@@ -17,6 +17,7 @@ import (
 	"qmp-dbus-bridge/bridge/access"
 	"qmp-dbus-bridge/bridge/audit"
 	"qmp-dbus-bridge/bridge/endpoint"
+	"qmp-dbus-bridge/bridge/qmpserver"
 	"qmp-dbus-bridge/qmp"
 	"qmp-dbus-bridge/schema"
 	"qmp-dbus-bridge/schema/wire"
@@ -67,11 +68,15 @@ type Bridge struct {
 	slots         *slots // of commands in turn
 	urgent        *slots // of those out of band
 	subscriptions *subscriptions
+	sessions      *sessions                // of QMP
+	listener      *qmpserver.Listener      // at which they may come in; nil without one, see Listen
 	known         atomic.Pointer[commands] // of the QEMU connected last
 	misfits       tally                    // values that its schema does not have
 	unevaluated   tally                    // decisions for which a policy could not be evaluated
 	unrecorded    tally                    // denials that the audit could not take
 	texts         tally                    // events sent as JSON
+	overflows     tally                    // sessions that did not take what they were sent
+	unaccepted    tally                    // connections that could not be accepted
 	unlisted      tally                    // properties and objects of QEMU's tree that are not shown
 	reached       atomic.Pointer[qmp.Conn] // nil while there is none
 	losses        *losses                  // of signals
@@ -91,7 +96,7 @@ func New(config Config) *Bridge {
 	config.Patience = config.Patience.withDefaults()
 	b := &Bridge{
 		config: config, log: config.Log, audit: config.Audit,
-		subscriptions: newSubscriptions(config.Limits.Subscriptions),
+		subscriptions: newSubscriptions(config.Limits.Subscriptions), sessions: newSessions(),
 	}
 	b.paths.vm, b.paths.qmp = config.ObjectPath, config.ObjectPath+"/QMP"
 	b.known.Store(newCommands("", new(schema.Table)))
@@ -121,7 +126,7 @@ func (b *Bridge) Join(ctx context.Context, address string, policy *access.Author
 	b.driver = driver
 	b.callers = access.NewCallers(driver, access.CallersConfig{
 		Log: b.log, Limit: b.config.Limits.Callers,
-		OnGone: b.forget, OnNames: func(sender string) { b.reviewSubscriptions(sender) },
+		OnGone: b.forget, OnNames: b.rename,
 	})
 	seat, err := endpoint.Dial(ctx, address, b.log)
 	if err != nil {
@@ -204,11 +209,15 @@ func (b *Bridge) Run(outer context.Context) error {
 			cancel(fmt.Errorf("the bus has gone: %w", err))
 		}
 	})
+	if b.listener != nil {
+		all.Go(b.acceptSessions)
+	}
 	connected, disconnect := context.WithCancel(context.Background())
 	b.disconnect = disconnect
 	b.connection.Go(func() { cancel(b.keepConnected(connected)) })
 	<-ctx.Done()
-	err := b.seat.Load().Close()
+	b.sessions.endAll()
+	err := errors.Join(b.closeListener(), b.seat.Load().Close())
 	all.Wait()
 	if cause := context.Cause(ctx); !errors.Is(cause, context.Cause(outer)) && !errors.Is(cause, errQEMUEnded) {
 		return cause
@@ -231,6 +240,8 @@ func (b *Bridge) Close() error {
 	}
 	b.showDisconnected() // what is not done yet if it never ran
 	b.screens.close()
+	errs = append(errs, b.closeListener())
+	b.sessions.close() // all that they have begun is answered by now
 	if seat := b.seat.Load(); seat != nil {
 		errs = append(errs, seat.Close())
 	}
@@ -247,7 +258,13 @@ func (b *Bridge) monitor() *qmp.Conn { return b.reached.Load() }
 func (b *Bridge) commands() *commands { return b.known.Load() }
 
 // wake lets a sender's waiting call try again.
-func (b *Bridge) wake(sender string) { b.seat.Load().Wake(sender) }
+func (b *Bridge) wake(sender string) {
+	if s := b.sessions.find(sender); s != nil {
+		s.wake()
+		return
+	}
+	b.seat.Load().Wake(sender)
+}
 
 // account is the user who answers for a sender, and whether the sender is an administrator.
 func (b *Bridge) account(sender string) (user endpoint.Account, admin bool) {
@@ -289,6 +306,13 @@ func (b *Bridge) forget(sender string) {
 	b.giveBack(sender, nil)
 	b.subscriptions.forget(sender)
 	b.unplugs.forget(sender)
+	b.sessions.endOf(sender)
+}
+
+// rename has what a caller may receive decided again: it has got or lost a name.
+func (b *Bridge) rename(sender string) {
+	b.reviewSubscriptions(sender)
+	b.reviewSessions(sender)
 }
 
 // signal sends a signal if there is a bus to send it on.

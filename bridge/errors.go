@@ -100,6 +100,15 @@ func errorClass(class string) string {
 	return qmpClassGeneric
 }
 
+// qmpError is a failure as a QMP client is told it. There are few classes of errors, and what is not QEMU's is of the
+// general one.
+func qmpError(name, text string) *qmp.Error {
+	if class, isQEMUs := strings.CutPrefix(name, qmpErrorPrefix); isQEMUs {
+		return &qmp.Error{Class: class, Desc: text}
+	}
+	return &qmp.Error{Class: qmpClassGeneric, Desc: text}
+}
+
 // dbusText makes a string fit for D-Bus: what QEMU says may hold anything.
 func dbusText(s string) string {
 	return strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", "\uFFFD"), "\uFFFD")

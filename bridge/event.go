@@ -16,6 +16,7 @@ const eventSignature = "a{sv}x"
 
 // onEvent is called by the QMP reader for every event, and does not block.
 func (b *Bridge) onEvent(ev qmp.Event) {
+	b.sessions.hear(ev)
 	b.emitEvent(ev)
 	if note := inventory.JobEvent(ev.Name, ev.Data, ev.Timestamp); note != nil {
 		b.mirror.enter(note)

@@ -93,6 +93,7 @@ func (b *Bridge) down(reason error) {
 	b.reached.Store(nil)
 	b.showDisconnected()
 	b.screens.disconnect()
+	b.sessions.endAll()
 	if errors.Is(reason, context.Canceled) { // it is we who go
 		return
 	}

@@ -164,7 +164,7 @@ var curated = map[string][]string{
 	"Screenshot": {
 		`add-fd {"opaque":"bridge:screenshot"}`, `screendump {"filename":"/dev/fdset/3"}`, `remove-fd {"fdset-id":3}`,
 	},
-	"CanExecute": nil, "ListCommands": nil, "Subscribe": nil, "Unsubscribe": nil,
+	"CanExecute": nil, "ListCommands": nil, "Subscribe": nil, "Unsubscribe": nil, "OpenQMP": nil,
 }
 
 // TestCurated has an administrator call each method of org.qemu.VM1: what reaches QEMU is what

@@ -11,11 +11,12 @@ import (
 )
 
 // SetPolicy makes policy the one that decides from now on. Calls that are being executed keep the one they
-// began with. Subscriptions that the new one does not allow are ended, each with a record in the audit, and
+// began with. Subscriptions and QMP sessions that the new one does not allow are ended, each with a record in the audit, and
 // PolicyHash shows the new one. It may be called at any time, by one at a time.
 func (b *Bridge) SetPolicy(policy *access.Authorizer) {
 	b.policy.Store(policy)
 	b.reviewSubscriptions()
+	b.reviewSessions("")
 	b.mirror.setPolicyHash(policy.Hash())
 }
 

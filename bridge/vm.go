@@ -46,6 +46,10 @@ func vmInterface() *iface {
 			Method: schema.Method{Name: "Unsubscribe", In: []schema.Arg{{Name: "events", Type: "as"}}},
 			action: action.Subscribe(), parse: parseEvents, run: unsubscribe,
 		},
+		{
+			Method: schema.Method{Name: "OpenQMP", Out: []schema.Arg{{Name: "socket", Type: "h"}}},
+			action: action.Subscribe(), run: openQMP,
+		},
 	})
 	for _, p := range ownProperties {
 		i.table.Properties = append(i.table.Properties, p.Property)

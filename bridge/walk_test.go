@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/godbus/dbus/v5"
+	"golang.org/x/sys/unix"
 
 	"qmp-dbus-bridge/bridge/action"
 	"qmp-dbus-bridge/bridge/bus"
@@ -118,7 +119,10 @@ func TestWalkAllowed(t *testing.T) {
 	before := len(w.records(12))
 	extra := 0 // Subscribe is decided for each event too, and GetManagedObjects for query-block and query-chardev
 	for _, p := range calls {
-		c.call(p.path, p.method, p.args...)
+		result, _ := c.call(p.path, p.method, p.args...)
+		if fd, ok := result.(dbus.UnixFD); ok { // of OpenQMP
+			unix.Close(int(fd))
+		}
 		if p.method == managerIf+".GetManagedObjects" && len(p.args) == 0 {
 			extra += 2
 		}

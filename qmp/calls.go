@@ -48,7 +48,7 @@ type call struct {
 
 // ready tells whether k may be sent now: not past its lane's limit.
 func (c *calls) ready(k *call) bool {
-	return k.lane.inFlight < k.lane.limit && !(c.carrying && k.takesFDs())
+	return k.lane.inFlight < k.lane.limit && !(c.carrying && k.TakesFDs())
 }
 
 // claim finds the id under which k is sent: none if that is free and k in band,
@@ -64,7 +64,7 @@ func (c *calls) claim(k *call) int {
 	c.slots[id] = *k
 	c.inFlight++
 	k.lane.inFlight++
-	if k.takesFDs() {
+	if k.TakesFDs() {
 		c.carrying = true
 	}
 	return id
@@ -79,7 +79,7 @@ func (c *calls) release(id int) (call, bool) {
 	c.slots[id] = call{}
 	c.inFlight--
 	k.lane.inFlight--
-	if k.takesFDs() {
+	if k.TakesFDs() {
 		c.carrying = false
 	}
 	return k, true

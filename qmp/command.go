@@ -43,9 +43,9 @@ type Reply struct {
 
 var emptyObject = jsontext.Value("{}")
 
-// takesFDs tells whether the command takes file descriptors off the monitor (all
+// TakesFDs tells whether the command takes file descriptors off the monitor (all
 // calls of qemu_chr_fe_get_msgfd in QEMU's monitor).
-func (c *Command) takesFDs() bool { return c.Name == "getfd" || c.Name == "add-fd" }
+func (c *Command) TakesFDs() bool { return c.Name == "getfd" || c.Name == "add-fd" }
 
 // check refuses what must not reach QEMU.
 func (c *Command) check() error {
@@ -54,9 +54,9 @@ func (c *Command) check() error {
 		return &Error{"CommandNotFound", fmt.Sprintf("The command %.100q has not been found", c.Name)}
 	case c.Arguments != nil && !looksLikeObject(c.Arguments):
 		return errors.New("arguments are not a JSON object")
-	case len(c.FDs) > 0 && !c.takesFDs():
+	case len(c.FDs) > 0 && !c.TakesFDs():
 		return fmt.Errorf("%s takes no file descriptors", c.Name)
-	case len(c.FDs) == 0 && c.takesFDs():
+	case len(c.FDs) == 0 && c.TakesFDs():
 		return &Error{"GenericError", "No file descriptor supplied via SCM_RIGHTS"}
 	}
 	return nil

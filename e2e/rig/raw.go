@@ -40,12 +40,7 @@ func DialRaw(t testing.TB, u User, address string) *Raw {
 
 // Raw is DialRaw for what may fail; the connection is the caller's to close.
 func (u User) Raw(address string) (*Raw, error) {
-	var conn *net.UnixConn
-	err := u.do(func() (err error) {
-		path := strings.TrimPrefix(address, "unix:path=")
-		conn, err = net.DialUnix("unix", nil, &net.UnixAddr{Name: path, Net: "unix"})
-		return err
-	})
+	conn, err := u.DialUnix(strings.TrimPrefix(address, "unix:path="))
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package rig
 
 import (
+	"net"
 	"os"
 	"os/exec"
 	"runtime"
@@ -70,6 +71,15 @@ func (u User) MustDial(t testing.TB, address string, opts ...dbus.ConnOption) *d
 	}
 	t.Cleanup(func() { conn.Close() })
 	return conn
+}
+
+// DialUnix connects to the socket at path as u.
+func (u User) DialUnix(path string) (conn *net.UnixConn, err error) {
+	err = u.do(func() (err error) {
+		conn, err = net.DialUnix("unix", nil, &net.UnixAddr{Name: path, Net: "unix"})
+		return err
+	})
+	return conn, err
 }
 
 // do calls f on a thread that acts as u. Credentials belong to the thread in
