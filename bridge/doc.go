@@ -25,10 +25,17 @@
 // (request.forwardInto). One is taken at a time: screens has the turns, shot is one with its steps, prints are what callers have
 // open. Package picture makes what QEMU wrote into what the caller gets.
 //
+// # QMP sessions
+//
+// Package qmpserver speaks QMP with a client, and a session makes a request of each of its commands, one at a time: the
+// path above from parse on. Who has come to the listening socket gets there by a request too (entrance.go); who calls OpenQMP by
+// that call. Each session has a goroutine, which waits where a call of the bus would be told Later.
+//
 // # The path of an event
 //
 // The QMP reader hands each event to the bridge, which sends the signal at once if the
-// bus takes it. What it does not take in time is dropped, counted and announced (Lost).
+// bus takes it. What it does not take in time is dropped, counted and announced (Lost). The QMP sessions that may have it
+// get it before.
 //
 // # The path of a change
 //

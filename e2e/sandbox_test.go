@@ -38,7 +38,8 @@ func testSandbox(t *testing.T, binary string, flags []string) {
 	}
 	writePolicy(t, policy, viewing("query-status"))
 	vm := rig.StartQEMU(t, rig.QEMU{Dir: dir, Args: []string{"-name", "first"}})
-	args := append([]string{"serve", "--qmp", vm.Monitors[0], "--policy", policy, "--audit", audit}, flags...)
+	socket := filepath.Join(dir, "listen")
+	args := append([]string{"serve", "--qmp", vm.Monitors[0], "--policy", policy, "--audit", audit, "--qmp-listen", socket}, flags...)
 	if len(flags) == 0 {
 		args = append(args, "--bus-dir", busDir)
 	}
@@ -59,6 +60,10 @@ func testSandbox(t *testing.T, binary string, flags []string) {
 	reply, err := qmp(conn, "query-block", nil)
 	if err != nil {
 		t.Errorf("query-block: %v, %v", reply, err)
+	}
+	printed, status := python(t, rig.Self(), `print(Client(connect(sys.argv[1])).command("query-name"))`, socket)
+	if want := "{'return': {'name': 'second'}}\n"; status != 0 || printed != want {
+		t.Errorf("a QMP client: exit status %d, %q, want %q", status, printed, want)
 	}
 	requireConfined(t, p.PID()) // threads that came since
 
@@ -86,8 +91,10 @@ func testSandbox(t *testing.T, binary string, flags []string) {
 	if status := p.Wait(t); status != 0 || strings.Contains(p.Output(), "operation not permitted") {
 		t.Errorf("exit status %d:\n%s", status, p.Output())
 	}
-	if _, err := os.Stat(busDir); !os.IsNotExist(err) {
-		t.Errorf("%s is left: %v", busDir, err)
+	for _, path := range []string{busDir, socket} {
+		if _, err := os.Stat(path); !os.IsNotExist(err) {
+			t.Errorf("%s is left: %v", path, err)
+		}
 	}
 	if !recorded(audit, "query-cpus-fast")() || recorded(audit, "query-block")() {
 		t.Error("the audit did not go on in the new file")

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"qmp-dbus-bridge/bridge/endpoint"
+	"qmp-dbus-bridge/bridge/qmpserver"
 	"qmp-dbus-bridge/bridge/sandbox"
 )
 
@@ -17,10 +18,11 @@ type sandboxFlags struct {
 
 // confinement is what a service has to know to confine itself.
 type confinement struct {
-	monitor  string    // the address that QEMU comes back at, if it may
-	busDir   string    // of the private bus
-	children []int     // that we end, beside the bus
-	program  []mapping // for releaseMemory, since /proc goes out of reach; none if it was before
+	monitor  string              // the address that QEMU comes back at, if it may
+	busDir   string              // of the private bus
+	listener *qmpserver.Listener // for QMP clients; nil without one
+	children []int               // that we end, beside the bus
+	program  []mapping           // for releaseMemory, since /proc goes out of reach; none if it was before
 }
 
 // confine takes from the process what serving on the bus at address doesn't need. Our children
@@ -63,6 +65,10 @@ func (s *service) needs(address string) sandbox.Config {
 	}
 	if file := s.audit.File(); file != "" { // the directory: the file is rotated
 		c.Append = append(c.Append, filepath.Dir(file))
+	}
+	if s.listener != nil {
+		c.Accept = append(c.Accept, s.listener.FD())
+		c.Unlink = append(c.Unlink, s.listener.Dir())
 	}
 	if s.daemon != nil {
 		c.Children = append(c.Children, s.daemon.PID())

@@ -16,6 +16,7 @@ import (
 type sharedFlags struct {
 	sandboxFlags `embed:""`
 	privateFlags `embed:""`
+	listenFlags  `embed:""`
 
 	Bus        string   `placeholder:"ADDRESS" xor:"bus" help:"Serve on an existing bus: a D-Bus address, or session or system. Without it a private one is started."`
 	ObjectPath string   `default:"${object_path}" help:"The path of the VM's object."`
@@ -44,7 +45,7 @@ func (f *sharedFlags) check() error {
 			return fmt.Errorf("--audit %s: want stderr, journal, none or a path with a /", f.Audit)
 		}
 	}
-	if err := f.read(); err != nil {
+	if err := errors.Join(f.read(), f.listenFlags.check()); err != nil {
 		return err
 	}
 	if f.Bus == "" && f.limits.Message > endpoint.MaxMessage {

@@ -81,6 +81,9 @@ func (s *service) join(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := s.listen(); err != nil {
+		return err
+	}
 	if err := s.confine(address); err != nil {
 		return err
 	}
