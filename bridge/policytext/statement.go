@@ -22,7 +22,8 @@ func (s Statement) Where() string { return fmt.Sprintf("%s:%d:%d", s.File, s.lin
 func (s Statement) Tree() *ast.Policy { return (*ast.Policy)(s.Rule.AST()) }
 
 // Check returns what the policy says that can't be meant, in the order of the text: words that mean nothing, relations that
-// never hold, looks at what may not be there without asking.
+// never hold, values of a kind that can't be evaluated where they stand and, if there is nothing of these, looks at what
+// may not be there without asking.
 func (s Statement) Check() Problems { return checkWording(s).InOrder() }
 
 // Problem is one of the policy as a whole, at its beginning.

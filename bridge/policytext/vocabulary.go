@@ -105,9 +105,15 @@ func wrongAccount(uid types.EntityUID) string {
 	return fmt.Sprintf("%v: users and groups are numbers: write %v (%s)", uid, types.NewEntityUID(uid.Type, types.String(strconv.FormatUint(uint64(number), 10))), uid.ID)
 }
 
-// methods are the D-Bus methods that are not called like the command that they run.
+// methods are the D-Bus methods that are not called like the command that they run. Where two have one name, it is the VM's.
 var methods = map[string]string{
 	"Pause": "stop", "Resume": "cont", "Reset": "system_reset", "PowerDown": "system_powerdown", "Wakeup": "system_wakeup",
+	"SetMemory": "balloon", "Screenshot": "screendump",
+
+	"Resize": "block_resize", "ChangeMedium": "blockdev-change-medium", "SetThrottle": "block_set_io_throttle",
+	"GetStats": "query-blockstats", "ReadRing": "ringbuf-read", "Unplug": "device_del",
+	"Cancel": "job-cancel", "Complete": "job-complete", "Finalize": "job-finalize", "Dismiss": "job-dismiss",
+	"SetSpeed": "block-job-set-speed",
 }
 
 // commandOfMethod is the command that a D-Bus method runs.
@@ -128,10 +134,10 @@ func commandOfMethod(name string) (string, bool) {
 
 // wrongAction says why an action can't be meant.
 func wrongAction(id string) string {
-	kind := "command"
+	what := "command"
 	for _, prefix := range []string{action.ClassPrefix, action.EventPrefix} {
 		if strings.HasPrefix(id, prefix) {
-			kind = strings.TrimSuffix(prefix, ":")
+			what = strings.TrimSuffix(prefix, ":")
 		}
 		if knownActions[prefix+id] {
 			return fmt.Sprintf("unknown command %q: did you mean %q?", id, prefix+id)
@@ -140,8 +146,8 @@ func wrongAction(id string) string {
 	if command, ok := commandOfMethod(id); ok {
 		return fmt.Sprintf("unknown command %q: did you mean %q?", id, command)
 	}
-	say := unknown(kind, id, slices.Collect(maps.Keys(knownActions)))
-	if kind == "command" && !strings.HasSuffix(say, "?") {
+	say := unknown(what, id, slices.Collect(maps.Keys(knownActions)))
+	if what == "command" && !strings.HasSuffix(say, "?") {
 		say += ": commands that the bridge has no class for can't be named; they are in class:host"
 	}
 	return say
@@ -156,8 +162,8 @@ func words[S ~string](list []S) []string {
 	return texts
 }
 
-func unknown(kind, word string, known []string) string {
-	return fmt.Sprintf("unknown %s %q%s", kind, word, suggest(word, known))
+func unknown(what, word string, known []string) string {
+	return fmt.Sprintf("unknown %s %q%s", what, word, suggest(word, known))
 }
 
 // suggest says which of the known words was meant, if one is close.

@@ -46,11 +46,12 @@ func TestWrongWords(t *testing.T) {
 		{"class", `permit (principal, action in Action::"class:reed", resource);`, []string{
 			`1:30: unknown class "class:reed": did you mean "class:read"?`,
 		}},
-		{"methods", `permit (principal, action in [Action::"Pause", Action::"DeviceAdd", Action::"InjectNMI", Action::"Quit"], resource);`, []string{
+		{"methods", `permit (principal, action in [Action::"Pause", Action::"DeviceAdd", Action::"InjectNMI", Action::"Quit", Action::"Screenshot"], resource);`, []string{
 			`1:31: unknown command "Pause": did you mean "stop"?`,
 			`1:48: unknown command "DeviceAdd": did you mean "device_add"?`,
 			`1:69: unknown command "InjectNMI": did you mean "inject-nmi"?`,
 			`1:90: unknown command "Quit": did you mean "quit"?`,
+			`1:106: unknown command "Screenshot": did you mean "screendump"?`,
 		}},
 		{"class without prefix", `permit (principal, action in Action::"storage", resource);`, []string{
 			`1:30: unknown command "storage": did you mean "class:storage"?`,
