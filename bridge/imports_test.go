@@ -1,6 +1,7 @@
 package bridge_test
 
 import (
+	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -57,6 +58,35 @@ func TestImports(t *testing.T) {
 		for _, imported := range fields[1:] {
 			if _, ours := mayImport[imported]; ours && !slices.Contains(allowed, imported) {
 				t.Errorf("%s imports %s", fields[0], imported)
+			}
+		}
+	}
+}
+
+// TestPackagesListed is that README.md lists the packages, each above those that it imports.
+func TestPackagesListed(t *testing.T) {
+	text, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(text), "## Find your way")
+	rows := map[string]int{}
+	for i, line := range strings.Split(table, "\n") {
+		cell, _, _ := strings.Cut(strings.TrimPrefix(line, "| "), " | ")
+		for name := range strings.SplitSeq(cell, ", ") {
+			rows[strings.Trim(name, "`")] = i
+		}
+	}
+	for name, imported := range mayImport {
+		if strings.HasPrefix(name, "e2e") { // programs for tests
+			continue
+		}
+		if rows[name] == 0 {
+			t.Errorf("README.md does not list %s", name)
+		}
+		for _, below := range imported {
+			if rows[below] < rows[name] {
+				t.Errorf("README.md lists %s above %s, which imports it", below, name)
 			}
 		}
 	}

@@ -20,19 +20,28 @@ type node struct {
 	Interfaces []struct {
 		Name    string `xml:"name,attr"`
 		Methods []struct {
-			Name string `xml:"name,attr"`
-			Args []struct {
-				Type      string `xml:"type,attr"`
-				Direction string `xml:"direction,attr"`
-			} `xml:"arg"`
+			nodeMember
+			Annotations []struct {
+				Name  string `xml:"name,attr"`
+				Value string `xml:"value,attr"`
+			} `xml:"annotation"`
 		} `xml:"method"`
-		Signals []struct {
-			Name string `xml:"name,attr"`
-		} `xml:"signal"`
+		Signals    []nodeMember `xml:"signal"`
 		Properties []struct {
 			Name string `xml:"name,attr"`
+			Type string `xml:"type,attr"`
 		} `xml:"property"`
 	} `xml:"interface"`
+}
+
+// nodeMember is a method or signal there.
+type nodeMember struct {
+	Name string `xml:"name,attr"`
+	Args []struct {
+		Name      string `xml:"name,attr"`
+		Type      string `xml:"type,attr"`
+		Direction string `xml:"direction,attr"`
+	} `xml:"arg"`
 }
 
 // introspect reads what an object says of itself.
