@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"text/scanner"
 
 	"github.com/cedar-policy/cedar-go/types"
 	"github.com/cedar-policy/cedar-go/x/exp/ast"
@@ -18,8 +17,7 @@ import (
 // attributes of a record, which nobody knows of a command's arguments.
 type typechecker struct {
 	*wording
-	next int  // the token behind what was walked through
-	lost bool // text and tree don't go together: no places are known
+	cursor
 }
 
 // expression is what is known of one before it is evaluated.
@@ -39,7 +37,7 @@ func newExpression(what kind, begin place) expression {
 
 // typecheck checks the policy's conditions.
 func (w *wording) typecheck() {
-	c := &typechecker{wording: w}
+	c := &typechecker{w, cursor{text: w.tokens}}
 	c.skipScope()
 	for _, condition := range w.rule.Conditions {
 		word := "when"
@@ -51,46 +49,6 @@ func (w *wording) typecheck() {
 		c.want(c.check(condition.Body), word, booleans)
 		c.expect("}")
 	}
-}
-
-// skipScope goes behind the policy's scope. There are brackets in front of it only in annotations.
-func (c *typechecker) skipScope() {
-	for c.next < len(c.tokens)-1 && !(c.tokens.is(c.next+1, "(") && (c.next == 0 || !c.tokens.is(c.next-1, "@"))) {
-		c.next++
-	}
-	for c.next < len(c.tokens)-1 && !c.tokens.is(c.next, ")") {
-		c.next++
-	}
-	c.next++
-}
-
-// peek is the next token that is no bracket or comma.
-func (c *typechecker) peek() token {
-	for slices.Contains([]string{"(", ")", ","}, c.tokens.at(c.next).text) {
-		c.next++
-	}
-	return c.tokens.at(c.next)
-}
-
-// expect goes behind a word or operator, which is a token for each of its characters.
-func (c *typechecker) expect(text string) place {
-	first := c.peek()
-	for rest := text; rest != ""; c.next++ {
-		one := c.tokens.at(c.next)
-		var found bool
-		if rest, found = strings.CutPrefix(rest, one.text); !found || one.kind == scanner.EOF {
-			c.lost = true
-			break
-		}
-	}
-	return first.place
-}
-
-// word goes behind an attribute's or type's name, or a literal, whatever it is.
-func (c *typechecker) word() place {
-	at := c.tokens.at(c.next).place
-	c.next++
-	return at
 }
 
 func (c *typechecker) tell(at place, format string, values ...any) {
@@ -180,7 +138,7 @@ func (c *typechecker) unary(operator string, takes []kind, argument ast.IsNode) 
 
 func (c *typechecker) binary(text string, sides ast.BinaryNode) expression {
 	left := c.check(sides.Left)
-	if text == "&&" && c.tokens.is(c.next, ".") { // "has a.b" is "has a && .a has b": nothing new
+	if text == "&&" && c.isAt(".") { // "has a.b" is "has a && .a has b": nothing new
 		c.expect(".")
 		c.word()
 		return left
@@ -281,10 +239,10 @@ func (c *typechecker) choice(n ast.NodeTypeIfThenElse) expression {
 func (c *typechecker) access(n ast.NodeTypeAccess) expression {
 	of := c.check(n.Arg)
 	c.peek()
-	c.next++ // "." or "["
+	c.word() // "." or "["
 	result := expression{begin: of.begin, place: c.word(), name: string(n.Value)}
-	if c.tokens.is(c.next, "]") {
-		c.next++
+	if c.isAt("]") {
+		c.word()
 	}
 	c.haveAttributes(n.Arg, of)
 	if variable, names, ok := chain(n); ok {
@@ -305,7 +263,7 @@ func (c *typechecker) haveAttributes(n ast.IsNode, of expression) {
 func (c *typechecker) is(n ast.NodeTypeIs) expression {
 	of := c.check(n.Left)
 	c.expect("is")
-	_, c.next = c.tokens.pathAt(c.next)
+	c.path()
 	c.want(of, "is", entities)
 	return newExpression(aBoolean, of.begin)
 }
@@ -331,10 +289,10 @@ func (c *typechecker) value(value types.Value) expression {
 	first := c.peek()
 	switch {
 	case kindOf(value) == anEntity:
-		_, c.next = c.tokens.pathAt(c.next)
+		c.path()
 		c.expect("::")
 	case first.text == "-":
-		c.next++
+		c.word()
 	}
 	c.word()
 	result := newExpression(kindOf(value), first.place)
