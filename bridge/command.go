@@ -54,6 +54,16 @@ func planNamed(r *request) *schema.Command {
 	return r.bridge.commands().Command(string(d.Bytes()))
 }
 
+// planOf finds the command that each call of a method is.
+func planOf(command string) func(*request) *schema.Command {
+	return func(r *request) *schema.Command { return r.bridge.commands().Command(command) }
+}
+
+// isCommand is the annotation of a method that is this command.
+func isCommand(name string) []schema.Annotation {
+	return []schema.Annotation{{Name: schema.AnnotationCommand, Value: name}}
+}
+
 // parseCall reads (s command, a{sv} arguments). Which command it is, is known also when the
 // arguments are wrong.
 func parseCall(r *request) error {

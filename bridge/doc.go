@@ -6,10 +6,10 @@
 //	identify -> resolve -> parse -> decide -> execute -> reply -> audit
 //
 // [Bridge.Handle] is that path and there is no other: a method runs when the policy has
-// allowed its action, and a caller's command reaches QEMU only through request.forward and forwardInto, which
-// check that it is the one that was decided. The whole path runs on the goroutine that
-// read the call, up to the point where the command is written; the rest on the
-// goroutine that read QEMU's answer. Neither ever blocks: a call whose caller is not
+// allowed its action, and a caller's command reaches QEMU only through request.start and forwardInto, which
+// check that it is the one that was decided. Up to where the command is written the path runs on the
+// goroutine that took the call's turn in the endpoint's queue; the rest on the one that read QEMU's answer, or that
+// made a picture of it. None of them ever blocks: a call whose caller is not
 // known yet, or that finds no free place in QEMU's queue, waits in the endpoint's queue.
 //
 // # Limits and turns

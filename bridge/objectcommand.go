@@ -17,7 +17,7 @@ func objectCommand(name, command string, in []schema.Arg, own func(*object) []sc
 		Method:   schema.Method{Name: name, In: in, Annotations: isCommand(command)},
 		action:   action.Command(command),
 		forwards: true,
-		plan:     func(r *request) *schema.Command { return r.bridge.commands().Command(command) },
+		plan:     planOf(command),
 		parse:    func(r *request) error { return r.parseOwn(command, own) },
 		run:      func(r *request) { r.forwardShown(r.object.query) },
 	}

@@ -15,14 +15,14 @@ const (
 	maxPrints       = 32
 )
 
-// sweepPace is how often is looked for those that nobody has any more, while there are any.
+// sweepPace is how often those are looked for that nobody has any more, while there are any.
 const sweepPace = time.Second
 
 // prints are the screenshots that callers have been given, as long as somebody has them.
 type prints struct {
-	sweeper *time.Timer
+	sweeper *time.Timer // has sweep called
 
-	mu     sync.Mutex // guards all below; held for some system calls
+	mu     sync.Mutex // guards all below; held for one or two system calls a print
 	held   []held
 	closed bool
 }
@@ -33,12 +33,14 @@ type held struct {
 	uid uint32
 }
 
-func (p *prints) init() {
+func newPrints() *prints {
+	p := new(prints)
 	p.sweeper = time.AfterFunc(sweepPace, p.sweep)
 	p.sweeper.Stop()
+	return p
 }
 
-// room tells whether a user may have one more.
+// room tells why a user may not have one more, nil if it may.
 func (p *prints) room(uid uint32) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -37,10 +37,6 @@ func qomInterface() *iface {
 	})
 }
 
-func isCommand(name string) []schema.Annotation {
-	return []schema.Annotation{{Name: schema.AnnotationCommand, Value: name}}
-}
-
 // standardQOMInterfaces are the standard ones, where QEMU is asked for what other objects know.
 func standardQOMInterfaces() []*iface {
 	properties, introspectable := propertiesInterface(), introspectableInterface()
@@ -69,7 +65,7 @@ func askQOM(m schema.Method, command string, more appender, run func(*request)) 
 	return method{
 		Method: m, in: m.InSignature(),
 		action:   action.Command(command),
-		plan:     func(r *request) *schema.Command { return r.bridge.commands().Command(command) },
+		plan:     planOf(command),
 		forwards: true,
 		parse: func(r *request) error {
 			arguments, err := schema.AppendString([]byte(`{"path":`), r.object.qom, command+".path")

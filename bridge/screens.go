@@ -10,19 +10,17 @@ import (
 // is that of one, and QEMU has at most one file of ours. Who waits keeps its place for commands meanwhile.
 type screens struct {
 	bridge   *Bridge
-	prints   prints
+	prints   *prints
 	printing sync.WaitGroup // the goroutine that makes a caller's picture
 
-	mu      sync.Mutex // guards all below; held for a few steps
+	mu      sync.Mutex // guards all below; held for a few steps, and to close kept
 	busy    bool       // a shot is on its way
-	waiting []*request // in the order of their places, at most as many as there are of these
+	waiting []*request // in their order; each has a place for commands, so they are fewer than inTurn.all
 	kept    *fdset     // that QEMU has between two shots; see shot.mustKeep
 }
 
 func newScreens(b *Bridge) *screens {
-	s := &screens{bridge: b}
-	s.prints.init()
-	return s
+	return &screens{bridge: b, prints: newPrints()}
 }
 
 // take takes a screenshot for r, which is allowed, and ends it.

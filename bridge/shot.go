@@ -39,11 +39,11 @@ func (f *fdset) name() string { return fmt.Sprintf("/dev/fdset/%d", f.id) }
 func (s *shot) begin() {
 	monitor := s.bridge.monitor()
 	if monitor == nil {
-		s.fails(&failure{errDisconnected, textNoQEMU})
+		s.giveUp(&failure{errDisconnected, textNoQEMU})
 		return
 	}
 	if err := s.screens.prints.room(s.caller.UID); err != nil {
-		s.fails(err)
+		s.giveUp(err)
 		return
 	}
 	if s.set = s.screens.takeKept(monitor); s.set != nil {
@@ -57,13 +57,13 @@ func (s *shot) begin() {
 func (s *shot) addFD(monitor *qmp.Conn) {
 	file, err := picture.NewFile()
 	if err != nil {
-		s.fails(err)
+		s.giveUp(err)
 		return
 	}
 	s.set = &fdset{File: file, monitor: monitor}
 	writer, err := file.Writer()
 	if err != nil {
-		s.fails(err)
+		s.giveUp(err)
 		return
 	}
 	monitor.Start(qmp.Command{
@@ -73,14 +73,14 @@ func (s *shot) addFD(monitor *qmp.Conn) {
 
 func (s *shot) added(reply qmp.Reply) {
 	if reply.Err != nil {
-		s.fails(reply.Err)
+		s.giveUp(reply.Err)
 		return
 	}
 	var told struct {
 		ID *int64 `json:"fdset-id"`
 	}
 	if err := json.Unmarshal(reply.Return, &told); err != nil || told.ID == nil {
-		s.fails(failuref(errProtocol, "QEMU did not tell the fdset that add-fd made"))
+		s.giveUp(failuref(errProtocol, "QEMU did not tell the fdset that add-fd made"))
 		return
 	}
 	s.set.id = *told.ID
@@ -116,25 +116,25 @@ func (s *shot) mustKeep() bool {
 // print makes the caller's picture, on a goroutine of its own: the QMP reader has others to serve.
 func (s *shot) print() {
 	if s.err != nil {
-		s.end(nil)
+		s.conclude(nil)
 		return
 	}
 	s.screens.printing.Go(func() {
 		format, _ := s.subject.(picture.Format)
 		var p *picture.Print
 		p, s.err = s.set.Print(format)
-		s.end(p)
+		s.conclude(p)
 	})
 }
 
-// fails ends a shot that has failed.
-func (s *shot) fails(err error) {
+// giveUp concludes a shot that has failed.
+func (s *shot) giveUp(err error) {
 	s.err = err
-	s.end(nil)
+	s.conclude(nil)
 }
 
-// end lets go of the file, answers the call and lets the next shot begin.
-func (s *shot) end(p *picture.Print) {
+// conclude lets go of the file, answers the call, with the picture unless the shot has failed, and lets the next one begin.
+func (s *shot) conclude(p *picture.Print) {
 	switch {
 	case s.set == nil:
 	case s.keep:

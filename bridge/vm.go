@@ -79,7 +79,7 @@ var ownProperties = []ownProperty{
 // commandMethod is a method without arguments that is one QMP command, which run forwards.
 func commandMethod(name, command string, run func(*request)) method {
 	return method{
-		Method:   schema.Method{Name: name, Annotations: []schema.Annotation{{Name: schema.AnnotationCommand, Value: command}}},
+		Method:   schema.Method{Name: name, Annotations: isCommand(command)},
 		action:   action.Command(command),
 		forwards: true,
 		parse:    func(r *request) error { return r.setCommand(command, nil) },
@@ -92,7 +92,7 @@ func commandMethod(name, command string, run func(*request)) method {
 func argumentMethod(name, command string, in []schema.Arg, write func(*request) ([]byte, error), run func(*request)) method {
 	m := commandMethod(name, command, run)
 	m.In = in
-	m.plan = func(r *request) *schema.Command { return r.bridge.commands().Command(command) }
+	m.plan = planOf(command)
 	m.parse = func(r *request) error {
 		if r.plan == nil {
 			return r.lacking(command)
