@@ -25,7 +25,7 @@ func deviceMethods() []method {
 		},
 		action:   action.Command(command),
 		forwards: true,
-		plan:     func(r *request) *schema.Command { return r.bridge.commands().Command(command) },
+		plan:     planOf(command),
 		parse:    parseUnplug,
 		run:      runUnplug,
 	}}

@@ -73,9 +73,10 @@ type Callers struct {
 	closed bool
 }
 
-// NewCallers returns a Callers that asks over bus. That connection stays the caller's to close, after Run; it should serve nothing else, so that no traffic can hold up a lookup, and better have no fd
-// passing: godbus leaks the fds that other clients send. It has to deliver signals in their order
-// (dbus.NewSequentialSignalHandler), or names may be taken for somebody's who has lost them.
+// NewCallers returns a Callers that asks over bus. That connection stays the caller's to close, after Run; it should
+// serve nothing else, so that no traffic can hold up a lookup, and better have no fd passing: godbus leaks the fds that
+// other clients send. It has to deliver signals in their order (dbus.NewSequentialSignalHandler), or names may be taken for
+// somebody's who has lost them.
 func NewCallers(bus *dbus.Conn, config CallersConfig) *Callers {
 	return &Callers{
 		bus:      bus,

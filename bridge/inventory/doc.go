@@ -7,7 +7,7 @@
 // new ([Detail]), or was heard before; [Known] keeps it, as long as the object is there.
 //
 // What query-jobs does not tell of jobs a [Ledger] knows by what it has heard: events, and commands that start one
-// ([StartedJob]).
+// ([StartedJob]). [DriveStats] and [ReadProperties] read what a caller has asked for.
 //
 //	for i := range inventory.Queries {
 //		q := &inventory.Queries[i]
@@ -24,5 +24,6 @@
 //
 // QEMU may be hostile: of one reply at most [MaxItems] objects are read, with names of at most [MaxName]
 // bytes; [Reading.Left] counts the others. Of jobs that QEMU has no more [MaxKept] are kept. Of objects that are
-// there alone something is known, and of as many links that were set before the NICs were read. A text has at most [MaxText] bytes and is valid for D-Bus.
+// there alone something is known, and of as many links that were set before the NICs were read. Of a QOM object at most
+// [MaxProperties] properties are read. A text has at most [MaxText] bytes, a file's name [MaxFile], and is valid for D-Bus.
 package inventory

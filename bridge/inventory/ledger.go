@@ -14,7 +14,7 @@ const MaxKept = 64
 // block devices unless it is told not to. Such a job is kept until Dismiss, until another has its id, or until MaxKept
 // have ended since.
 //
-// QEMU must be asked and heard in the order in which it speaks. The zero value has heard nothing.
+// QEMU must be asked and heard in the order in which it speaks. The zero value has heard nothing. Not for concurrent use.
 type Ledger struct {
 	last  Reading         // what was read last, without the items
 	told  map[string]Item // what was read last of the jobs that QEMU has, by id
