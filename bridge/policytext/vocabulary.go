@@ -114,6 +114,8 @@ var methods = map[string]string{
 	"GetStats": "query-blockstats", "ReadRing": "ringbuf-read", "Unplug": "device_del",
 	"Cancel": "job-cancel", "Complete": "job-complete", "Finalize": "job-finalize", "Dismiss": "job-dismiss",
 	"SetSpeed": "block-job-set-speed",
+
+	"Start": "migrate", "PauseCopy": "migrate-pause", "Continue": "migrate-continue", "SetParameters": "migrate-set-parameters",
 }
 
 // commandOfMethod is the command that a D-Bus method runs.
