@@ -20,7 +20,7 @@ type layout struct {
 // kind is how objects of one kind are shown.
 type kind struct {
 	query      inventory.Set // the one that tells of them
-	name       string        // of the element above theirs
+	name       string        // of the element above theirs; empty: that is the VM's object
 	above      string        // the path that ends with it
 	main       *iface
 	interfaces []*iface // main and the standard ones
@@ -47,11 +47,12 @@ func newLayout(fixed objects, vm *object) *layout {
 
 // methodsOf makes the methods of the objects that come and go, by their interface.
 var methodsOf = map[string]func() []method{
-	"org.qemu.VM1.Block":   blockMethods,
-	"org.qemu.VM1.Chardev": chardevMethods,
-	"org.qemu.VM1.Device":  deviceMethods,
-	"org.qemu.VM1.Job":     jobMethods,
-	"org.qemu.VM1.Net":     netMethods,
+	"org.qemu.VM1.Block":     blockMethods,
+	"org.qemu.VM1.Chardev":   chardevMethods,
+	"org.qemu.VM1.Device":    deviceMethods,
+	"org.qemu.VM1.Job":       jobMethods,
+	"org.qemu.VM1.Net":       netMethods,
+	"org.qemu.VM1.Migration": migrationMethods,
 }
 
 // signalsOf are their signals besides the standard ones.
@@ -65,8 +66,12 @@ func newKind(vm string, query inventory.Set, k *inventory.Kind) *kind {
 		methods = of()
 	}
 	main := newInterface(schema.Interface{Name: k.Interface, Properties: k.Properties, Signals: signalsOf[k.Interface]}, methods)
+	above := vm
+	if k.Name != "" {
+		above += "/" + k.Name
+	}
 	return &kind{
-		query: query, name: k.Name, above: vm + "/" + k.Name,
+		query: query, name: k.Name, above: above,
 		main: main, interfaces: append(standardInterfaces(), main),
 	}
 }
@@ -93,13 +98,28 @@ func (l *layout) object(s *state, path string) *object {
 	return nil
 }
 
+// belowVM are the last elements of the paths right below the VM's that objects of the kind need.
+func (k *kind) belowVM(objects []*object) (children []string) {
+	switch {
+	case len(objects) == 0:
+		return nil
+	case k.name != "":
+		return []string{k.name}
+	}
+	return k.elements(objects)
+}
+
+// elements are the last ones of the paths of objects of the kind.
+func (k *kind) elements(objects []*object) (list []string) {
+	for _, o := range objects {
+		list = append(list, o.path[len(k.above)+1:])
+	}
+	return list
+}
+
 // parent is the object above those of the kind, which only introspection and Peer know.
 func (k *kind) parent(objects []*object) *object {
-	p := &object{path: k.above, interfaces: standardInterfaces()}
-	for _, o := range objects {
-		p.children = append(p.children, o.path[len(k.above)+1:])
-	}
-	return p
+	return &object{path: k.above, interfaces: standardInterfaces(), children: k.elements(objects)}
 }
 
 // managed are the objects below the VM's, but for those that are there for introspection alone.
@@ -125,8 +145,8 @@ func (l *layout) vmObject(s *state, before *object) *object {
 	}
 	now.children = slices.Clip(now.children)
 	for q, kind := range l.kinds {
-		if kind != nil && len(s.readings[q].objects) > 0 {
-			now.children = append(now.children, kind.name)
+		if kind != nil {
+			now.children = append(now.children, kind.belowVM(s.readings[q].objects)...)
 		}
 	}
 	if before != nil && slices.Equal(now.values, before.values) && slices.Equal(now.children, before.children) {

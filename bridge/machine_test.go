@@ -102,6 +102,11 @@ func newMachine(tb testing.TB, answers map[string]string) *machine {
 		},
 	}
 	maps.Copy(m.answers, answers)
+	if m.answers["query-migrate"] == "" { // it can't migrate
+		m.scripts["query-migrate"] = func(_ *qmptest.QEMU, r *qmptest.Request) {
+			r.Fail("CommandNotFound", "The command query-migrate has not been found")
+		}
+	}
 	m.listen(qmptest.Options{})
 	return m
 }

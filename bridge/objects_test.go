@@ -122,7 +122,7 @@ func TestObjects(t *testing.T) {
 	get[string](c, "Name")
 	before := m.counts()
 	all := c.objects()
-	if len(all) != 2+1+13+2+4+3+1 {
+	if len(all) != 2+1+13+2+4+3+1+1 {
 		t.Errorf("%d objects: %v", len(all), slices.Sorted(maps.Keys(all)))
 	}
 	for path, want := range map[string]map[string]any{
@@ -130,14 +130,18 @@ func TestObjects(t *testing.T) {
 			"Index": uint32(1), "ThreadID": uint32(29314), "QomPath": "/machine/unattached/device[2]",
 			"Socket": int64(0), "Core": int64(1), "Thread": int64(0),
 		},
-		"memory/dimm1":   {"Kind": "dimm", "Size": uint64(16 << 20), "Slot": int64(0), "Hotplugged": false},
-		"device/sd_2d1":  {"Driver": "scsi-hd", "QomPath": "/machine/peripheral/sd-1", "Bus": "scsi0.0"},
-		"device/vd0":     {"Driver": "virtio-blk-pci", "QomPath": "/machine/peripheral/vd0", "Bus": "rp1"},
-		"device/dimm1":   {"Driver": "pc-dimm", "QomPath": "/machine/peripheral/dimm1", "Bus": ""},
-		"net/nic0":       {"MAC": "52:54:00:12:34:57", "QueueCount": uint32(1), "Link": true, "Netdev": "net0"},
-		"net/nic1":       {"MAC": "52:54:00:12:34:56", "QueueCount": uint32(1), "Link": true, "Netdev": ""},
-		"chardev/s_2d1":  {"FrontendOpen": true},
-		"job/job_2d1":    {"Type": "create", "Status": "concluded", "Current": uint64(1), "Total": uint64(1), "Progress": 1.0, "Error": "", "StartedBy": inventory.Nobody, "StartTime": uint64(0)},
+		"memory/dimm1":  {"Kind": "dimm", "Size": uint64(16 << 20), "Slot": int64(0), "Hotplugged": false},
+		"device/sd_2d1": {"Driver": "scsi-hd", "QomPath": "/machine/peripheral/sd-1", "Bus": "scsi0.0"},
+		"device/vd0":    {"Driver": "virtio-blk-pci", "QomPath": "/machine/peripheral/vd0", "Bus": "rp1"},
+		"device/dimm1":  {"Driver": "pc-dimm", "QomPath": "/machine/peripheral/dimm1", "Bus": ""},
+		"net/nic0":      {"MAC": "52:54:00:12:34:57", "QueueCount": uint32(1), "Link": true, "Netdev": "net0"},
+		"net/nic1":      {"MAC": "52:54:00:12:34:56", "QueueCount": uint32(1), "Link": true, "Netdev": ""},
+		"chardev/s_2d1": {"FrontendOpen": true},
+		"job/job_2d1":   {"Type": "create", "Status": "concluded", "Current": uint64(1), "Total": uint64(1), "Progress": 1.0, "Error": "", "StartedBy": inventory.Nobody, "StartTime": uint64(0)},
+		"migration": {
+			"Status": "completed", "Transferred": uint64(636023), "Remaining": uint64(0), "Total": uint64(67641344),
+			"Progress": 1.0, "DowntimeMs": uint64(992), "Error": "",
+		},
 		"device/missing": nil,
 	} {
 		if diff := cmp.Diff(want, all[path]); diff != "" {
@@ -181,11 +185,15 @@ func TestTree(t *testing.T) {
 	found := map[string]bool{}
 	for _, kind := range c.introspect(vmPath).Children {
 		kinds = append(kinds, kind.Name)
-		for _, child := range c.introspect(vmPath + "/" + dbus.ObjectPath(kind.Name)).Children {
+		children := c.introspect(vmPath + "/" + dbus.ObjectPath(kind.Name)).Children
+		for _, child := range children {
 			found[kind.Name+"/"+child.Name] = true
 		}
+		if len(children) == 0 && kind.Name != "QMP" {
+			found[kind.Name] = true
+		}
 	}
-	if diff := cmp.Diff([]string{"QMP", "cpu", "memory", "device", "net", "block", "chardev", "job"}, kinds); diff != "" {
+	if diff := cmp.Diff([]string{"QMP", "cpu", "memory", "device", "net", "block", "chardev", "job", "migration"}, kinds); diff != "" {
 		t.Errorf("below the VM (-want +got):\n%s", diff)
 	}
 	want := c.objects()

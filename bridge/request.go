@@ -319,9 +319,22 @@ func (r *request) forward(done func(qmp.Reply)) {
 // forwardShown runs the request's command and answers when the objects show what it did: what it touches, and what
 // these queries tell.
 func (r *request) forwardShown(also inventory.Set) {
-	r.start(func(qmp.Reply) {
-		r.bridge.mirror.refresh(inventory.TouchedByCommand(r.command.Name)|also, r.replyEmpty)
-	})
+	r.start(func(qmp.Reply) { r.show(also) })
+}
+
+// show ends a request whose command was executed, as forwardShown does.
+func (r *request) show(also inventory.Set) {
+	r.bridge.mirror.refresh(inventory.TouchedByCommand(r.command.Name)|also, r.replyEmpty)
+}
+
+// failShown ends a request whose command failed, when the objects show what that did, if anything.
+func (r *request) failShown(err error) {
+	touched := inventory.TouchedByRefusal(r.command.Name)
+	if touched == 0 {
+		r.fail(err)
+		return
+	}
+	r.bridge.mirror.refresh(touched, func() { r.fail(err) })
 }
 
 // start runs the request's command. Only what was decided is run.
@@ -333,7 +346,7 @@ func (r *request) start(done func(qmp.Reply)) {
 	}
 	monitor.Start(r.command, func(reply qmp.Reply) {
 		if reply.Err != nil {
-			r.fail(r.refusal(reply.Err))
+			r.failShown(r.refusal(reply.Err))
 			return
 		}
 		r.noteJobs()
@@ -350,15 +363,21 @@ func (r *request) refusal(err error) error {
 	return err
 }
 
-// forwardInto is start with one argument more, which is the bridge's own and names what QEMU is to write into. It is for
-// commands whose argument of that name is never a caller's. Errors are given to done too.
+// forwardInto is forwardAs with one argument more, which names what QEMU is to write into. It is for commands whose argument of
+// that name is never a caller's.
 func (r *request) forwardInto(monitor *qmp.Conn, name, value string, done func(qmp.Reply)) {
+	r.forwardAs(monitor, withMember(r.decided.Arguments, name, value), done)
+}
+
+// forwardAs is start with arguments that differ from the decided ones by a name of the bridge's own and by nothing else. Errors are
+// given to done too.
+func (r *request) forwardAs(monitor *qmp.Conn, arguments []byte, done func(qmp.Reply)) {
 	if err := r.forwardable(monitor); err != nil {
 		done(qmp.Reply{Err: err})
 		return
 	}
 	command := r.command
-	command.Arguments = withMember(r.decided.Arguments, name, value)
+	command.Arguments = arguments
 	monitor.Start(command, done)
 }
 

@@ -26,7 +26,7 @@ var furniture = []string{
 // furnished are the objects below /org/qemu/VM1 that furniture makes. One chardev is the rig's monitor.
 var furnished = []string{
 	"block/cd0", "block/disk_2d1", "chardev/c_2e1", "chardev/compat_5fmonitor0", "cpu/0", "cpu/1",
-	"device/cd0", "device/dimm1", "device/disk_2d1", "device/rp1", "device/scsi0", "memory/dimm1",
+	"device/cd0", "device/dimm1", "device/disk_2d1", "device/rp1", "device/scsi0", "memory/dimm1", "migration",
 }
 
 // objects are those below /org/qemu/VM1, with the properties of the interface that is theirs alone.

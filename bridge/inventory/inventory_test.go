@@ -125,12 +125,15 @@ func TestTouched(t *testing.T) {
 		got  inventory.Set
 		want []string
 	}{
-		{"the event STOP", inventory.TouchedByEvent("STOP"), []string{"query-status"}},
+		{"the event STOP", inventory.TouchedByEvent("STOP"), []string{"query-status", "query-migrate"}},
 		{"the event VSERPORT_CHANGE", inventory.TouchedByEvent("VSERPORT_CHANGE"), []string{"query-chardev"}},
 		{"the event JOB_STATUS_CHANGE", inventory.TouchedByEvent("JOB_STATUS_CHANGE"), []string{"query-jobs"}},
 		{"the event RTC_CHANGE", inventory.TouchedByEvent("RTC_CHANGE"), nil},
 		{"the event device_add", inventory.TouchedByEvent("device_add"), nil},
 		{"the command chardev-add", inventory.TouchedByCommand("chardev-add"), []string{"query-chardev"}},
+		{"the command migrate", inventory.TouchedByCommand("migrate"), []string{"query-migrate"}},
+		{"migrate, refused", inventory.TouchedByRefusal("migrate"), []string{"query-migrate"}},
+		{"chardev-add, refused", inventory.TouchedByRefusal("chardev-add"), nil},
 		{"the command query-block", inventory.TouchedByCommand("query-block"), nil},
 		{"the command stop, of which an event tells", inventory.TouchedByCommand("stop"), nil},
 		{"device_add", inventory.TouchedByCommand("device_add"), []string{

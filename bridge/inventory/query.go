@@ -27,13 +27,13 @@ type Query struct {
 	Kind      *Kind             // of the objects in the reply; nil for none
 	Detail    *Detail           // of each of them; nil for none
 
-	// After these the reply may be another. Every command stands for its success.
-	events, commands []string
-	read             func(reply []byte) (Reading, error)
-	hearsay          func() hearsay // of a QEMU that has just been reached; nil for none
+	// After these the reply may be another. Every command stands for its success, but for those refused.
+	events, commands, refused []string
+	read                      func(reply []byte) (Reading, error)
+	hearsay                   func() hearsay // of a QEMU that has just been reached; nil for none
 }
 
-// Kind is a kind of objects: they are at Name/ELEMENT below the VM's. A property with the annotation
+// Kind is a kind of objects: they are at Name/ELEMENT below the VM's, or right below it without a Name. A property with the annotation
 // schema.AnnotationCommand is for those who may run that command; a broadcast must not have it.
 type Kind struct {
 	Name       string

@@ -6,7 +6,7 @@ import "qmp-dbus-bridge/schema"
 const (
 	Status = 0
 	Jobs   = 11 // what a Ledger reads
-	Count  = 12 // of them all
+	Count  = 13 // of them all
 )
 
 // Queries are all that is read of a VM, in the order in which it is.
@@ -155,10 +155,30 @@ var Queries = [Count]Query{
 		read:   readJobs,
 		events: []string{"JOB_STATUS_CHANGE"},
 	},
+	{
+		Command: "query-migrate",
+		Kind: &Kind{"", "org.qemu.VM1.Migration", []schema.Property{
+			{Name: "Status", Type: "s"},
+			{Name: "Transferred", Type: "t"},
+			{Name: "Remaining", Type: "t"},
+			{Name: "Total", Type: "t"},
+			{Name: "Progress", Type: "d"},
+			{Name: "DowntimeMs", Type: "t"},
+			guarded("Error", "s", schema.Invalidates, "query-migrate"),
+		}},
+		read: readMigration,
+		// The first two come only if somebody has set the capability events; each migration stops the guest, and has it run.
+		events: []string{"MIGRATION", "MIGRATION_PASS", "RESUME", "STOP"},
+		commands: []string{
+			"migrate", "migrate-continue", "migrate-incoming", "migrate-pause", "migrate-recover", "migrate-start-postcopy",
+			"migrate_cancel", "x-colo-lost-heartbeat", "yank",
+		},
+		refused: []string{"migrate", "migrate-incoming"}, // then one has failed (7.2's migrate_fd_error)
+	},
 }
 
-// guarded is a property that is shown to those alone who may run the command that tells it: its class is above read,
-// because file names are URIs at times, which may hold passwords.
+// guarded is a property that is shown to those alone who may run the command that tells it, and not to all who hear signals:
+// QEMU's names of files and words about failures quote URIs, which may hold passwords.
 func guarded(name, signature string, emits schema.EmitsChanged, command string) schema.Property {
 	return schema.Property{
 		Name: name, Type: signature, EmitsChanged: emits,

@@ -24,6 +24,7 @@ var (
 		}
 		return sets
 	}()
+	byRefusal = invert(func(q *Query) []string { return q.refused })
 )
 
 // TouchedByEvent are the queries to which QEMU may answer something else after an event.
@@ -31,6 +32,9 @@ func TouchedByEvent(name string) Set { return byEvent[name] }
 
 // TouchedByCommand are those to which it may after a command has succeeded, and no event tells that.
 func TouchedByCommand(name string) Set { return byCommand[name] }
+
+// TouchedByRefusal are those to which it may after QEMU has refused a command.
+func TouchedByRefusal(name string) Set { return byRefusal[name] }
 
 func invert(names func(*Query) []string) map[string]Set {
 	sets := map[string]Set{}
