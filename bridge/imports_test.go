@@ -31,6 +31,7 @@ var mayImport = map[string][]string{
 	"qmp":                 {"qmp/socket"},
 	"qmp/socket":          {},
 	"qmp/fdtest":          {},
+	"qmp/goqemu":          {"qmp", "schema"},
 	"qmp/qmptest":         {"qmp/socket"},
 	"schema":              {"schema/wire"},
 	"schema/freeze":       {},
@@ -88,6 +89,20 @@ func TestPackagesListed(t *testing.T) {
 			if rows[below] < rows[name] {
 				t.Errorf("README.md lists %s above %s, which imports it", below, name)
 			}
+		}
+	}
+}
+
+// TestProgramIsWithoutClients keeps what is for clients out of the program: go-qemu, and go-libvirt that comes with it.
+func TestProgramIsWithoutClients(t *testing.T) {
+	out, err := exec.Command("go", "list", "-deps", module+"cmd/...").CombinedOutput()
+	if err != nil {
+		t.Fatalf("go list: %v\n%s", err, out)
+	}
+	for imported := range strings.Lines(string(out)) {
+		imported = strings.TrimSpace(imported)
+		if imported == module+"qmp/goqemu" || strings.HasPrefix(imported, "github.com/digitalocean/") {
+			t.Errorf("the program imports %s", imported)
 		}
 	}
 }
