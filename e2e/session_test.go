@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/godbus/dbus/v5"
+
 	"qmp-dbus-bridge/e2e/rig"
 )
 
@@ -177,6 +179,75 @@ print("done", sum(e["event"] == "STOP" for e in c.events) <= int(sys.argv[3]))
 		if status := p.Wait(t); status != 0 || p.Output() != "done True\n" {
 			t.Errorf("exit status %d:\n%s", status, p.Output())
 		}
+	}
+}
+
+// TestQMPClientSlow has a client ask for QEMU's schema 200 times, 40 MB, before it reads: the bridge reads no further than it can
+// answer, keeps little, serves others meanwhile, and answers all in the end.
+func TestQMPClientSlow(t *testing.T) {
+	rig.Require(t, "/usr/bin/python3")
+	const most = 16 << 20 // bytes more
+	vm := rig.StartQEMU(t, rig.QEMU{})
+	b, socket := listen(t, vm)
+	conn := rig.Self().MustDial(t, b.address)
+	if _, err := qmp(conn, "query-qmp-schema", nil); err != nil { // what that takes is there from now on
+		t.Fatal(err)
+	}
+	before := rig.RSS(t, b.PID())
+	slow := exec.Command("/usr/bin/python3", "-c", qmpClient+`
+c = Client(connect(sys.argv[1]))
+c.send("".join(json.dumps({"execute": "query-qmp-schema", "id": i}) for i in range(200)))
+print("sent", flush=True)
+sys.stdin.read()
+for i in range(200):
+    answer = c.answer()
+    assert answer["id"] == i and len(answer["return"]) > 100
+print("done")
+`, socket)
+	in, err := slow.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := rig.Start(t, slow)
+	p.WaitOutput(t, "sent")
+	for range 100 {
+		if _, err := qmp(conn, "query-status", nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if now := rig.RSS(t, b.PID()); now > before+most {
+		t.Errorf("%d bytes resident, %d before", now, before)
+	}
+	if err := in.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if status := p.Wait(t); status != 0 || p.Output() != "sent\ndone\n" {
+		t.Errorf("exit status %d:\n%s", status, p.Output())
+	}
+}
+
+// TestQMPClientsOfDeadQEMU has QEMU killed: sessions end, and clients that come when another is there get that one.
+func TestQMPClientsOfDeadQEMU(t *testing.T) {
+	rig.Require(t, "/usr/bin/python3")
+	dir := rig.TempDir(t)
+	vm := rig.StartQEMU(t, rig.QEMU{Dir: dir, Args: []string{"-name", "first"}})
+	b, socket := listen(t, vm)
+	const name = `
+c = Client(connect(sys.argv[1]))
+print(c.command("query-name")["return"]["name"], flush=True)
+`
+	waits := rig.Start(t, exec.Command("/usr/bin/python3", "-c", qmpClient+name+`print(c.answer())`, socket))
+	waits.WaitOutput(t, "first\n")
+	signals := watch(t, rig.Self().MustDial(t, b.address), dbus.WithMatchInterface(propsIf))
+	vm.Signal(t, syscall.SIGKILL)
+	if status := waits.Wait(t); status != 0 || waits.Output() != "first\nNone\n" {
+		t.Errorf("exit status %d:\n%s", status, waits.Output())
+	}
+	next(t, signals)
+	rig.StartQEMU(t, rig.QEMU{Dir: dir, Awaited: true, Args: []string{"-name", "second"}})
+	next(t, signals)
+	if printed, status := python(t, rig.Self(), name, socket); status != 0 || printed != "second\n" {
+		t.Errorf("exit status %d, %q", status, printed)
 	}
 }
 
