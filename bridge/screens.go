@@ -13,10 +13,11 @@ type screens struct {
 	prints   *prints
 	printing sync.WaitGroup // the goroutine that makes a caller's picture
 
-	mu      sync.Mutex // guards all below; held for a few steps, and to close kept
-	busy    bool       // a shot is on its way
-	waiting []*request // in their order; each has a place for commands, so they are fewer than inTurn.all
-	kept    *fdset     // that QEMU has between two shots; see shot.mustKeep
+	mu        sync.Mutex // guards all below; held for a few steps, and to close kept
+	busy      bool       // a shot is on its way
+	beginning bool       // and whoever began it is not back yet
+	waiting   []*request // in their order; each has a place for commands, so they are fewer than inTurn.all
+	kept      *fdset     // that QEMU has between two shots; see shot.mustKeep
 }
 
 func newScreens(b *Bridge) *screens {
@@ -26,30 +27,31 @@ func newScreens(b *Bridge) *screens {
 // take takes a screenshot for r, which is allowed, and ends it.
 func (s *screens) take(r *request) {
 	s.mu.Lock()
-	if s.busy {
-		s.waiting = append(s.waiting, r)
-		s.mu.Unlock()
-		return
-	}
-	s.busy = true
-	s.mu.Unlock()
-	s.begin(r)
+	defer s.mu.Unlock()
+	s.waiting = append(s.waiting, r)
+	s.advance()
 }
-
-func (s *screens) begin(r *request) { (&shot{request: r, screens: s}).begin() }
 
 // next begins the next one after one has ended.
 func (s *screens) next() {
 	s.mu.Lock()
-	if len(s.waiting) == 0 {
-		s.busy = false
+	defer s.mu.Unlock()
+	s.busy = false
+	s.advance()
+}
+
+// advance begins shots as long as they end at once. One that does comes back here meanwhile, and leaves the rest to that: however many
+// are refused one after another, none is within another. It is called, and returns, with mu held.
+func (s *screens) advance() {
+	for !s.busy && !s.beginning && len(s.waiting) > 0 {
+		r := s.waiting[0]
+		s.waiting = s.waiting[1:]
+		s.busy, s.beginning = true, true
 		s.mu.Unlock()
-		return
+		(&shot{request: r, screens: s}).begin()
+		s.mu.Lock()
+		s.beginning = false
 	}
-	r := s.waiting[0]
-	s.waiting = s.waiting[1:]
-	s.mu.Unlock()
-	s.begin(r)
 }
 
 // takeKept gives the fdset that this QEMU has already, or nil.
