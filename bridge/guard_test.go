@@ -1,7 +1,9 @@
 package bridge_test
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/godbus/dbus/v5"
@@ -54,6 +56,51 @@ func TestGuardedProperties(t *testing.T) {
 	}
 }
 
+// TestErrorOfJob has a job fail with an error that names a file, as QEMU tells it and as an event has: all hear that it has failed, and
+// why is told only to who may query-jobs.
+func TestErrorOfJob(t *testing.T) {
+	const why = "Could not create '/secret': No such file or directory"
+	for name, fails := range map[string]func(*machine){
+		"told by query-jobs": func(m *machine) {
+			m.answer("query-jobs", `[{"id": "j", "type": "create", "status": "concluded", "error": "`+why+`"}]`)
+			m.status("j", "created", "concluded")
+		},
+		"kept": func(m *machine) { m.ends("j", why) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := withJobs(t)
+			w := serve(t, m)
+			v, a := w.as(viewer), w.as(admin)
+			signals := v.watch(dbus.WithMatchPathNamespace(vmPath))
+			fails(m)
+			for ended := false; !ended; {
+				s := next(t, signals)
+				if strings.Contains(fmt.Sprint(s.Body), "secret") {
+					t.Errorf("a viewer hears %s%v", s.Name, s.Body)
+				}
+				ended = s.Name == jobIf+".Completed"
+				if ended && s.Body[0] != false {
+					t.Errorf("it has ended with %v", s.Body)
+				}
+			}
+			for _, read := range []func() (any, error){
+				func() (any, error) { return v.call(at("job/j"), propsIf+".Get", jobIf, "Error") },
+				func() (any, error) { return v.call(at("job/j"), propsIf+".GetAll", jobIf) },
+				func() (any, error) { return v.objects(), nil },
+				func() (any, error) { return v.execute("query-jobs") },
+				func() (any, error) { return v.execute("query-block-jobs") },
+			} {
+				if told, err := read(); strings.Contains(fmt.Sprint(told, err), "secret") {
+					t.Errorf("a viewer reads %v, %v", told, err)
+				}
+			}
+			if got := a.job("j", "Error"); got != why {
+				t.Errorf("an administrator reads %q", got)
+			}
+		})
+	}
+}
+
 // TestGuardedReadsAreRecorded has the decisions on what guards properties in the audit, with the call's own.
 func TestGuardedReadsAreRecorded(t *testing.T) {
 	m := newMachine(t, map[string]string{"query-block": driveOf("/secret", "5")})
@@ -65,11 +112,11 @@ func TestGuardedReadsAreRecorded(t *testing.T) {
 	}
 	w.as(viewer).objects()
 	var actions []string
-	for _, r := range w.records(8) {
+	for _, r := range w.records(9) {
 		actions = append(actions, r.Action)
 	}
 	slices.Sort(actions)
-	want := []string{"query-block", "query-block", "query-chardev", "query-migrate", "query-migrate", "read-properties", "read-properties", "read-properties"}
+	want := []string{"query-block", "query-block", "query-chardev", "query-jobs", "query-migrate", "query-migrate", "read-properties", "read-properties", "read-properties"}
 	if diff := cmp.Diff(want, actions); diff != "" {
 		t.Errorf("recorded (-want +got):\n%s", diff)
 	}

@@ -75,15 +75,13 @@ func dismissJob() method {
 	return m
 }
 
-// completed tells that a job has ended. Its error is the property Error, which is what query-jobs tells: as that, it is of class read.
-var completed = schema.Signal{Name: "Completed", Args: []schema.Arg{{Name: "success", Type: "b"}, {Name: "error", Type: "s"}}}
+// completed tells everybody that a job has ended. Why it failed, the property Error tells those who may know, because it may name files.
+var completed = schema.Signal{Name: "Completed", Args: []schema.Arg{{Name: "success", Type: "b"}}}
 
 // announceEnd signals that the object's job has ended.
 func (b *Bridge) announceEnd(o *object) error {
-	failure := o.value("Error").String()
-	return b.signal("", o.path, o.main.name(), completed.Name, "bs", func(e *wire.Encoder) error {
-		e.Bool(failure == "")
-		e.String(failure)
+	return b.signal("", o.path, o.main.name(), completed.Name, "b", func(e *wire.Encoder) error {
+		e.Bool(o.value("Error").String() == "")
 		return nil
 	})
 }

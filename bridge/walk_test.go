@@ -117,14 +117,14 @@ func TestWalkAllowed(t *testing.T) {
 	c := w.as(admin)
 	calls := append(c.probes("/"), c.exported()...)
 	before := len(w.records(12))
-	extra := 0 // Subscribe is decided for each event too, and GetManagedObjects for query-block, query-chardev and query-migrate
+	extra := 0 // Subscribe is decided for each event too, and GetManagedObjects for what guards properties: query-block, query-chardev, query-jobs and query-migrate
 	for _, p := range calls {
 		result, _ := c.call(p.path, p.method, p.args...)
 		if fd, ok := result.(dbus.UnixFD); ok { // of OpenQMP
 			unix.Close(int(fd))
 		}
 		if p.method == managerIf+".GetManagedObjects" && len(p.args) == 0 {
-			extra += 3
+			extra += 4
 		}
 		if p.method == busName+".Subscribe" && len(p.args) == 1 {
 			if events, ok := p.args[0].([]string); ok {

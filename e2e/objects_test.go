@@ -160,7 +160,7 @@ func testProgress(t *testing.T, c *client, signals <-chan *dbus.Signal) {
 		return now["Status"].Value() == "running" && now["Progress"].Value().(float64) > before["Progress"].Value().(float64)
 	})
 	c.call(t, "JobCancel", "slow")
-	completes(t, signals, "slow", "Operation canceled")
+	c.completes(t, signals, "slow", "Operation canceled")
 	c.object(t, "job/slow", "Job.Dismiss")
 	appears(t, signals, "InterfacesRemoved", "job/slow")
 }

@@ -148,7 +148,7 @@ var Queries = [Count]Query{
 			{Name: "Current", Type: "t"},
 			{Name: "Total", Type: "t"},
 			{Name: "Progress", Type: "d"},
-			{Name: "Error", Type: "s"},
+			guarded("Error", "s", schema.Invalidates, "query-jobs"),
 			{Name: "StartedBy", Type: "u"},
 			{Name: "StartTime", Type: "t"},
 		}},
