@@ -2,6 +2,7 @@ package bridge_test
 
 import (
 	"encoding/base64"
+	"fmt"
 	"maps"
 	"strings"
 	"testing"
@@ -177,6 +178,30 @@ func TestObjectCommandArguments(t *testing.T) {
 	}
 	if got := m.commands(); got != nil {
 		t.Errorf("QEMU was told %q, want nothing", got)
+	}
+}
+
+// TestObjectCommandOfLongID has drives whose devices have ids that begin with another's: each is called by the whole of its own, and none is
+// shown that could not be.
+func TestObjectCommandOfLongID(t *testing.T) {
+	short := strings.Repeat("a", 235) // with its folder in QOM, of 20 bytes, as long as a text that is shown
+	long, path := short+strings.Repeat("b", 20), "/machine/"+strings.Repeat("c", 1024)
+	answers := furnishedOf(t, "qmp-schema-7.2.22-x86_64.json")
+	answers["query-block"] = fmt.Sprintf(`[{"device": "", "qdev": %q}, {"device": "", "qdev": %q}, {"device": "d", "qdev": %q}]`, short, long, path)
+	m := newMachine(t, answers)
+	c := serve(t, m).as(admin)
+	get[string](c, "Name")
+	m.commands()
+	for _, id := range []string{short, long} {
+		if _, err := c.call(at("block/"+id), blockIf+".Eject", false); err != nil {
+			t.Error(err)
+		}
+	}
+	if diff := cmp.Diff([]string{`eject {"id":"` + short + `","force":false}`, `eject {"id":"` + long + `","force":false}`}, m.commands()); diff != "" {
+		t.Errorf("QEMU was told (-want +got):\n%s", diff)
+	}
+	if _, err := c.call(at("block/d"), blockIf+".Eject", false); errorName(err) != dbusError+"UnknownObject" {
+		t.Errorf("a drive whose path is too long: %v, want UnknownObject", err)
 	}
 }
 

@@ -50,12 +50,15 @@ func DeviceID(path string) string {
 func readDrive(told drive) Item {
 	qomPath := devicePath(told.QDev)
 	id := qomPath // of a device without an id
-	if path, found := strings.CutPrefix(qomPath, peripheral); found {
-		id, _, _ = strings.Cut(path, "/") // its parts have paths below
+	if below, found := strings.CutPrefix(qomPath, peripheral); found {
+		id, _, _ = strings.Cut(below, "/") // its parts have paths below
+	}
+	if len(qomPath) > MaxPath {
+		return Item{Element: tooLong}
 	}
 	in := cmp.Or(told.Medium, new(medium))
 	return newItem(cmp.Or(told.Device, id),
-		Text(told.Device), Text(qomPath), Text(in.Node), Text(in.Driver), Flag(in.ReadOnly), Flag(told.Removable),
+		Text(told.Device), path(qomPath), Text(in.Node), Text(in.Driver), Flag(in.ReadOnly), Flag(told.Removable),
 		Flag(told.TrayOpen), Flag(told.Medium != nil), Number(in.Image.Size), Flag(in.Encrypted), Text(told.IOStatus),
 		File(in.File), Number(in.Image.Actual))
 }
@@ -78,7 +81,7 @@ func DriveStats(reply []byte, device, qomPath string) ([]byte, error) {
 		if err := json.Unmarshal(one, &told); err != nil {
 			return nil, err
 		}
-		if Text(told.Device).String() == device && Text(devicePath(told.QDev)).String() == qomPath {
+		if Text(told.Device).String() == device && path(devicePath(told.QDev)).String() == qomPath {
 			return withoutBelow(one)
 		}
 	}

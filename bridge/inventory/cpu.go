@@ -27,7 +27,7 @@ func readCPUs(reply []byte) (Reading, error) {
 func readCPU(told cpu) Item {
 	index := strconv.FormatUint(uint64(told.Index), 10)
 	return Item{ID: index, Element: index, Values: []Value{
-		Number(uint64(told.Index)), Number(uint64(told.ThreadID)), Text(told.QomPath),
+		Number(uint64(told.Index)), Number(uint64(told.ThreadID)), path(told.QomPath),
 		optional(told.Place.Socket), optional(told.Place.Core), optional(told.Place.Thread),
 	}}
 }

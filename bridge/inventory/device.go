@@ -8,7 +8,7 @@ func readDevice(told Property) Item {
 	if !isChild {
 		return Item{}
 	}
-	return newItem(told.Name, Text(driver), Text(peripheral+told.Name), Text(""))
+	return newItem(told.Name, Text(driver), path(peripheral+told.Name), Text(""))
 }
 
 // readBus reads the QOM path of a bus, whose last name is what device_add calls it. A device that is on none tells an

@@ -26,6 +26,12 @@ type Value struct {
 // Text is a value of type s. What D-Bus can't hold becomes U+FFFD, and of a text over MaxText the end is cut off.
 func Text(s string) Value { return text(s, MaxText) }
 
+// MaxPath bounds the path of an object in QOM, in bytes, where it names the object: one over it is left out, not cut off.
+const MaxPath = 1024
+
+// path is a value of type s that is a path in QOM, of at most MaxPath bytes.
+func path(s string) Value { return text(s, MaxPath) }
+
 // File is a value of type s that names a file, as Text but of at most MaxFile bytes.
 func File(s string) Value { return text(s, MaxFile) }
 
