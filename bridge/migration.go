@@ -76,8 +76,7 @@ func startMigration(r *request) {
 //
 // Of these the migrate is the caller's; the others are by the bridge's own right. It ends as forwardShown does.
 func (r *request) migrateOver(index uint32) {
-	monitor := r.bridge.monitor()
-	if err := r.forwardable(monitor); err != nil {
+	if err := r.forwardable(); err != nil {
 		r.fail(err)
 		return
 	}
@@ -88,14 +87,14 @@ func (r *request) migrateOver(index uint32) {
 			r.show(r.object.query)
 			return
 		}
-		monitor.Start(qmp.Command{Name: "closefd", Arguments: named}, func(qmp.Reply) { r.failShown(reply.Err) })
+		r.monitor.Start(qmp.Command{Name: "closefd", Arguments: named}, func(qmp.Reply) { r.failShown(reply.Err) })
 	}
-	monitor.Start(qmp.Command{Name: "getfd", Arguments: named, FDs: []int{r.takeFD(index)}}, func(reply qmp.Reply) {
+	r.monitor.Start(qmp.Command{Name: "getfd", Arguments: named, FDs: []int{r.takeFD(index)}}, func(reply qmp.Reply) {
 		if reply.Err != nil {
 			r.fail(reply.Err)
 			return
 		}
-		r.forwardAs(monitor, withDescriptor(r.decided.Arguments, name), migrated)
+		r.forwardAs(withDescriptor(r.decided.Arguments, name), migrated)
 	})
 }
 

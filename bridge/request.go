@@ -30,6 +30,7 @@ type request struct {
 	front          front
 	sender         string // who the audit says it is from
 	bridge         *Bridge
+	monitor        *qmp.Conn // of the QEMU that the object is of, and that executes what the request is; nil while there is none
 	object         *object
 	method         *method
 	caller         *access.Caller
@@ -53,7 +54,11 @@ type request struct {
 
 // Handle implements endpoint.Handler: the one path of every call.
 func (b *Bridge) Handle(call *endpoint.Call) endpoint.Verdict {
-	r := &request{Call: call, front: call, sender: call.Sender, bridge: b, policy: b.policy.Load(), began: time.Now()}
+	// The monitor comes before the object, so that what was found in one QEMU is never done to the next one.
+	r := &request{
+		Call: call, front: call, sender: call.Sender,
+		bridge: b, monitor: b.monitor(), policy: b.policy.Load(), began: time.Now(),
+	}
 	caller, err := b.callers.Lookup(call.Sender, func() { b.wake(call.Sender) })
 	if errors.Is(err, access.ErrPending) {
 		return endpoint.Later
@@ -116,8 +121,7 @@ func (r *request) lane() *slots {
 	if r.method.plan != nil {
 		r.plan = r.method.plan(r)
 	}
-	monitor := r.bridge.monitor()
-	r.outOfBand = r.plan != nil && r.plan.OutOfBand() && monitor != nil && monitor.OOB()
+	r.outOfBand = r.plan != nil && r.plan.OutOfBand() && r.monitor != nil && r.monitor.OOB()
 	if r.outOfBand {
 		return r.bridge.urgent
 	}
@@ -339,12 +343,11 @@ func (r *request) failShown(err error) {
 
 // start runs the request's command. Only what was decided is run.
 func (r *request) start(done func(qmp.Reply)) {
-	monitor := r.bridge.monitor()
-	if err := r.forwardable(monitor); err != nil {
+	if err := r.forwardable(); err != nil {
 		r.fail(err)
 		return
 	}
-	monitor.Start(r.command, func(reply qmp.Reply) {
+	r.monitor.Start(r.command, func(reply qmp.Reply) {
 		if reply.Err != nil {
 			r.failShown(r.refusal(reply.Err))
 			return
@@ -365,28 +368,28 @@ func (r *request) refusal(err error) error {
 
 // forwardInto is forwardAs with one argument more, which names what QEMU is to write into. It is for commands whose argument of
 // that name is never a caller's.
-func (r *request) forwardInto(monitor *qmp.Conn, name, value string, done func(qmp.Reply)) {
-	r.forwardAs(monitor, withMember(r.decided.Arguments, name, value), done)
+func (r *request) forwardInto(name, value string, done func(qmp.Reply)) {
+	r.forwardAs(withMember(r.decided.Arguments, name, value), done)
 }
 
 // forwardAs is start with arguments that differ from the decided ones by a name of the bridge's own and by nothing else. Errors are
 // given to done too.
-func (r *request) forwardAs(monitor *qmp.Conn, arguments []byte, done func(qmp.Reply)) {
-	if err := r.forwardable(monitor); err != nil {
+func (r *request) forwardAs(arguments []byte, done func(qmp.Reply)) {
+	if err := r.forwardable(); err != nil {
 		done(qmp.Reply{Err: err})
 		return
 	}
 	command := r.command
 	command.Arguments = arguments
-	monitor.Start(command, done)
+	r.monitor.Start(command, done)
 }
 
 // forwardable tells why the request's command can't be run, nil if it can.
-func (r *request) forwardable(monitor *qmp.Conn) error {
+func (r *request) forwardable() error {
 	switch {
 	case !r.isDecided():
 		return failuref(errAccessDenied, "%s was not decided", r.command.Name)
-	case monitor == nil:
+	case r.monitor == nil:
 		return &failure{errDisconnected, textNoQEMU}
 	}
 	return nil

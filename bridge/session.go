@@ -16,13 +16,14 @@ import (
 // session is a client that speaks QMP: each of its commands is a request as a call on the bus is one, of the same caller, and
 // the next one is read when that is answered.
 type session struct {
-	bridge *Bridge
-	conn   *qmpserver.Conn
-	name   string // in slots, and the audit's of one who is not on the bus
-	caller *access.Caller
-	onBus  bool  // the caller is, by another name
-	claim  claim // on its place
-	hears  hearing
+	bridge  *Bridge
+	monitor *qmp.Conn // of the QEMU that the client was greeted for
+	conn    *qmpserver.Conn
+	name    string // in slots, and the audit's of one who is not on the bus
+	caller  *access.Caller
+	onBus   bool  // the caller is, by another name
+	claim   claim // on its place
+	hears   hearing
 
 	woken    chan struct{} // holds one; see slots
 	answered chan struct{} // holds one: nothing is left to do of a request
@@ -71,7 +72,7 @@ func (s *session) begin(m qmpserver.Request) bool {
 	}
 	r := &request{
 		front: &exchange{s, m}, sender: s.caller.Name, onRelease: func() { s.answered <- struct{}{} },
-		bridge: s.bridge, method: &forwarded, caller: s.caller, policy: s.bridge.policy.Load(), began: time.Now(),
+		bridge: s.bridge, monitor: s.monitor, method: &forwarded, caller: s.caller, policy: s.bridge.policy.Load(), began: time.Now(),
 	}
 	return r.begin(s.name)
 }

@@ -50,7 +50,7 @@ func (b *Bridge) openSession(conn *qmpserver.Conn, name string, caller *access.C
 		return &failure{errDisconnected, textNoQEMU}
 	}
 	s := &session{
-		bridge: b, conn: conn, name: name, caller: caller, onBus: onBus,
+		bridge: b, monitor: qemu, conn: conn, name: name, caller: caller, onBus: onBus,
 		claim: claim{caller.Name, caller.UID, b.policy.Load().Administers(caller)},
 		woken: make(chan struct{}, 1), answered: make(chan struct{}, 1), ended: make(chan struct{}),
 	}

@@ -37,8 +37,7 @@ func (f *fdset) name() string { return fmt.Sprintf("/dev/fdset/%d", f.id) }
 
 // begin begins with the fdset that was kept, or with a new one.
 func (s *shot) begin() {
-	monitor := s.bridge.monitor()
-	if monitor == nil {
+	if s.monitor == nil {
 		s.giveUp(&failure{errDisconnected, textNoQEMU})
 		return
 	}
@@ -46,27 +45,27 @@ func (s *shot) begin() {
 		s.giveUp(err)
 		return
 	}
-	if s.set = s.screens.takeKept(monitor); s.set != nil {
+	if s.set = s.screens.takeKept(s.monitor); s.set != nil {
 		s.dump()
 		return
 	}
-	s.addFD(monitor)
+	s.addFD()
 }
 
 // addFD gives QEMU a file.
-func (s *shot) addFD(monitor *qmp.Conn) {
+func (s *shot) addFD() {
 	file, err := picture.NewFile()
 	if err != nil {
 		s.giveUp(err)
 		return
 	}
-	s.set = &fdset{File: file, monitor: monitor}
+	s.set = &fdset{File: file, monitor: s.monitor}
 	writer, err := file.Writer()
 	if err != nil {
 		s.giveUp(err)
 		return
 	}
-	monitor.Start(qmp.Command{
+	s.monitor.Start(qmp.Command{
 		Name: "add-fd", Arguments: []byte(`{"opaque":"bridge:screenshot"}`), FDs: []int{writer},
 	}, s.added)
 }
@@ -89,7 +88,7 @@ func (s *shot) added(reply qmp.Reply) {
 
 // dump has QEMU write the picture.
 func (s *shot) dump() {
-	s.forwardInto(s.set.monitor, "filename", s.set.name(), s.dumped)
+	s.forwardInto("filename", s.set.name(), s.dumped)
 }
 
 func (s *shot) dumped(reply qmp.Reply) {
@@ -98,7 +97,7 @@ func (s *shot) dumped(reply qmp.Reply) {
 		s.print()
 		return
 	}
-	s.set.monitor.Start(qmp.Command{
+	s.monitor.Start(qmp.Command{
 		Name: "remove-fd", Arguments: fmt.Appendf(nil, `{"fdset-id":%d}`, s.set.id),
 	}, func(qmp.Reply) { s.print() }) // that there is none, or no QEMU any more, is as good
 }
@@ -109,7 +108,7 @@ func (s *shot) mustKeep() bool {
 	const running = "running" // a RunState
 	var status string
 	s.bridge.mirror.look(func(now *state) { status = now.readings[inventory.Status].fact(0).String() })
-	version := s.set.monitor.Version()
+	version := s.monitor.Version()
 	return status != running && (version.Major < 9 || version.Major == 9 && version.Minor < 1)
 }
 
