@@ -61,6 +61,26 @@ func TestHostileStatus(t *testing.T) {
 	}
 }
 
+// TestHostileRecovery has a QEMU tell of something that can't be read, and of something that can, by turns: it does not fill the log.
+func TestHostileRecovery(t *testing.T) {
+	const times = 100
+	m := newMachine(t, nil)
+	w, log := newWorld(t, m.dial), new(logBuffer)
+	w.log = log
+	w.join()
+	w.run()
+	for range times {
+		for _, answer := range []string{`[]`, running} {
+			m.answer("query-status", answer)
+			m.client().Event("RESUME", "")
+			w.sync()
+		}
+	}
+	if lines := log.lines("can't be read"); len(lines) == 0 || len(lines) > 7 {
+		t.Errorf("%d lines for %d times: %q", len(lines), times, lines)
+	}
+}
+
 // TestHostileNames has all names of QEMU's be other than names are.
 func TestHostileNames(t *testing.T) {
 	names := []string{

@@ -24,13 +24,14 @@ type mirror struct {
 	ledger   *inventory.Ledger                 // of its jobs; nil while there is none
 	known    [inventory.Count]*inventory.Known // of its objects
 	arrived  *arrival
-	asking   bool          // a round is on its way
-	stale    inventory.Set // for the next one
-	next     []func()      // run after the next one
-	troubled inventory.Set // queries that told nothing the last time
-	moving   inventory.Set // queries whose answer changes without an event
-	pace     *time.Timer   // has follow ask those again
-	paced    bool          // it is to
+	asking   bool                   // a round is on its way
+	stale    inventory.Set          // for the next one
+	next     []func()               // run after the next one
+	troubled inventory.Set          // queries that told nothing the last time
+	troubles [inventory.Count]tally // how often that began
+	moving   inventory.Set          // queries whose answer changes without an event
+	pace     *time.Timer            // has follow ask those again
+	paced    bool                   // it is to
 }
 
 // arrival is a QEMU that has not been read yet. Once it is, take makes it the one that calls go to: before anybody is

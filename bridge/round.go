@@ -169,20 +169,25 @@ func (m *mirror) complete(r *round, q int) inventory.Reading {
 	return told
 }
 
-// note logs what could not be read, once until it can be again, since QEMU decides how often.
+// note logs what could not be read: once until it can be again, and each time that this has happened twice as often, since QEMU
+// decides how often.
 func (m *mirror) note(q int, r *round) {
 	query, left := &inventory.Queries[q], r.readings[q].Left
 	err := cmp.Or(r.err[q], r.gaps[q])
 	trouble := err != nil || left > 0
-	switch {
-	case !trouble:
+	if !trouble {
 		m.troubled &^= inventory.SetOf(q)
 		return
-	case m.troubled.Has(q):
-	case left > 0:
-		m.log.Warn("QEMU has more than is shown: too many, too long or equal names", "command", query.Command, "left", left)
-	default:
-		m.log.Warn("what QEMU has can't be read", "command", query.Command, "error", err)
+	}
+	if m.troubled.Has(q) {
+		return
 	}
 	m.troubled |= inventory.SetOf(q)
+	switch count, doubled := m.troubles[q].add(1); {
+	case !doubled:
+	case left > 0:
+		m.log.Warn("QEMU has more than is shown: too many, too long or equal names", "command", query.Command, "left", left, "count", count)
+	default:
+		m.log.Warn("what QEMU has can't be read", "command", query.Command, "error", err, "count", count)
+	}
 }
