@@ -353,6 +353,8 @@ func (s snapshot) summary() map[string]string {
 			short[path] = fmt.Sprint(p["Driver"])
 		case "job":
 			short[path] = fmt.Sprint(p["Status"])
+		case "net":
+			short[path] = fmt.Sprint(p["Netdev"], " ", p["QueueCount"])
 		case "memory":
 			short[path] = fmt.Sprint(p["Size"])
 		case "cpu":
@@ -367,7 +369,7 @@ func label(id string) string {
 	return strings.NewReplacer("-", "_2d", ".", "_2e", "_", "_5f", "/", "_2f", "[", "_5b", "]", "_5d").Replace(id)
 }
 
-// truth is the same by QEMU's own answers.
+// truth is the same by QEMU's own answers, and of network cards, of which it tells by no command, by what was done.
 func (o *operations) truth() map[string]string {
 	o.t.Helper()
 	ask := func(member string, args ...any) []map[string]dbus.Variant {
@@ -403,6 +405,9 @@ func (o *operations) truth() map[string]string {
 	for _, m := range ask("QueryMemoryDevices") {
 		data := m["data"].Value().(map[string]dbus.Variant)
 		all["/memory/"+label(data["id"].Value().(string))] = fmt.Sprint(float64(data["size"].Value().(int64)))
+	}
+	for _, id := range o.nics {
+		all["/net/"+label(id)] = id[len("u"):] + " 1"
 	}
 	for _, p := range ask("QomList", "/machine/peripheral") {
 		if driver, isChild := strings.CutPrefix(p["type"].Value().(string), "child<"); isChild {
