@@ -327,3 +327,14 @@ func onlyChild(t *testing.T, b *bridge) int {
 	}
 	return children[0]
 }
+
+// TestGrantToUnknown grants roles to those whom the user database lacks, and whom dbus-daemon therefore keeps out: the log says so.
+func TestGrantToUnknown(t *testing.T) {
+	b := serveQEMU(t, rig.StartQEMU(t, rig.QEMU{}), "--grant", "viewer=uid:64999", "--grant", "operator=gid:64998", "--grant", "viewer=uid:1")
+	for _, grant := range []string{"viewer=uid:64999", "operator=gid:64998"} {
+		b.WaitOutput(t, `msg="nobody gets in by a grant: the user database, by which dbus-daemon goes, lacks whom it names" grant="`+grant+`"`)
+	}
+	if strings.Contains(b.Output(), `grant="viewer=uid:1"`) {
+		t.Errorf("a grant that works is warned of:\n%s", b.Output())
+	}
+}

@@ -136,6 +136,8 @@ func TestBackupExample(t *testing.T) {
 		{"blockdev-backup", `{"job-id":"backup-1","device":"disk1","target":"backup-disk1","sync":"incremental","bitmap":"backup-b","speed":1000000,"auto-dismiss":false}`},
 		{"job-cancel", `{"id":"backup-0"}`},
 		{"job-dismiss", `{"id":"backup-0"}`},
+		{"block-job-cancel", `{"device":"backup-0","force":false}`},
+		{"block-job-set-speed", `{"device":"backup-0","speed":1000}`},
 		{"block-dirty-bitmap-add", `{"node":"disk0","name":"backup-b","persistent":true}`},
 		{"block-dirty-bitmap-remove", `{"node":"disk0","name":"backup-b"}`},
 		{"transaction", `{"actions":[{"type":"blockdev-backup","data":{"job-id":"backup-0"}}]}`}, // what is in it is decided by itself
@@ -159,6 +161,8 @@ func TestBackupExample(t *testing.T) {
 		{"job-cancel", ``},
 		{"job-pause", `{"id":"backup-0","x":1}`},
 		{"block-job-cancel", `{"device":"mirror-0"}`},
+		{"block-job-set-speed", `{"device":"mirror-0","speed":1}`},
+		{"block-job-cancel", ``},
 		{"blockdev-backup", `{"job-id":"backup-0","device":"disk0","target":"backup-disk0","sync":"bitmap","bitmap":"backup-c"}`},
 		{"block-dirty-bitmap-add", `{"node":"disk0","name":"mirror"}`},
 		{"block-dirty-bitmap-add", `{"node":"disk0","name":"backup-c"}`},

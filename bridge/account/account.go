@@ -60,6 +60,17 @@ func ParseID(text string) (uint32, error) {
 	return uint32(id), nil
 }
 
+// IsKnown tells whether the database has a user, or a group, with that id.
+func IsKnown(group bool, id uint32) bool {
+	number, err := strconv.FormatUint(uint64(id), 10), error(nil)
+	if group {
+		_, err = user.LookupGroupId(number)
+	} else {
+		_, err = user.LookupId(number)
+	}
+	return err == nil
+}
+
 // IsMember tells whether a user is in a group by the database; known is false for one that is not in it.
 func IsMember(uid, gid uint32) (member, known bool) {
 	found, err := user.LookupId(strconv.FormatUint(uint64(uid), 10))

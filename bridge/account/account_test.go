@@ -57,3 +57,12 @@ func TestIsMember(t *testing.T) {
 		}
 	}
 }
+
+// TestIsKnown asks for root and his group, which every database has, and for ids that no Debian gives to anybody.
+func TestIsKnown(t *testing.T) {
+	for _, group := range []bool{false, true} {
+		if !account.IsKnown(group, 0) || account.IsKnown(group, 64999) {
+			t.Errorf("group %v: known are 0: %v, 64999: %v", group, account.IsKnown(group, 0), account.IsKnown(group, 64999))
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -84,6 +85,15 @@ func (f *privateFlags) privateBus(qemu *uint32) (bus.Config, error) {
 		}
 	}
 	return c, nil
+}
+
+// tellUnknown logs which grants nobody can use on a private bus: dbus-daemon lets in only whom the database has.
+func (f *privateFlags) tellUnknown(log *slog.Logger) {
+	for _, g := range f.grants {
+		if !account.IsKnown(g.Group, g.ID) {
+			log.Warn("nobody gets in by a grant: the user database, by which dbus-daemon goes, lacks whom it names", "grant", g.String())
+		}
+	}
 }
 
 // runtimeDir is where programs of this user keep sockets.

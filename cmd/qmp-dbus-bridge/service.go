@@ -154,6 +154,7 @@ func (s *service) openBus(ctx context.Context) (address string, err error) {
 		return "", err
 	}
 	config.Logger = s.log
+	s.flags.tellUnknown(s.log)
 	if s.daemon, err = s.place.Start(ctx, config); err != nil {
 		return "", err
 	}
