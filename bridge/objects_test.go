@@ -140,7 +140,7 @@ func TestObjects(t *testing.T) {
 		"job/job_2d1":   {"Type": "create", "Status": "concluded", "Current": uint64(1), "Total": uint64(1), "Progress": 1.0, "StartedBy": inventory.Nobody, "StartTime": uint64(0)},
 		"migration": {
 			"Status": "completed", "Transferred": uint64(636023), "Remaining": uint64(0), "Total": uint64(67641344),
-			"Progress": 1.0, "DowntimeMs": uint64(992), "Error": "",
+			"Progress": 1.0, "DowntimeMs": uint64(992),
 		},
 		"device/missing": nil,
 	} {
