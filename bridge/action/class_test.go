@@ -40,6 +40,18 @@ func TestCommandClass(t *testing.T) {
 	}
 }
 
+// TestFileNamesAreSensitive has the commands that tell names of files of the host, or QEMU's words that quote them, above what viewers may.
+func TestFileNamesAreSensitive(t *testing.T) {
+	for _, name := range []string{
+		"query-audiodevs", "query-block", "query-block-jobs", "query-chardev", "query-jobs", "query-migrate", "query-named-block-nodes",
+		"query-replay",
+	} {
+		if got := action.CommandClass(name); got != action.ClassSensitiveRead {
+			t.Errorf("CommandClass(%q) = %q, want sensitive-read", name, got)
+		}
+	}
+}
+
 func TestEventClass(t *testing.T) {
 	for name, want := range table(t, "events.tsv") {
 		if got := action.EventClass(name); got != want {
