@@ -18,7 +18,7 @@ import (
 
 // commands are those of the transcripts besides testscript's own.
 var commands = map[string]func(*testscript.TestScript, bool, []string){
-	"as": as, "call": call, "gcall": gcall, "status": status,
+	"as": as, "call": call, "gcall": gcall, "retry": retry, "status": status,
 }
 
 // TestUsage types command lines that start nothing.
