@@ -43,6 +43,7 @@ type stage struct {
 	vm, daemon, echo, forwarder, relay *process
 	bridge                             *process // on bus
 	ownBridge                          *process // on ownBus
+	idle                               memory   // of bridge, before it was asked anything
 	all                                []*process
 }
 

@@ -25,6 +25,7 @@ func idleValues(ctx context.Context, s *stage) ([]figure.Value, error) {
 		return nil, ctx.Err()
 	}
 	m, err := s.bridge.memory()
+	s.idle = m
 	return []figure.Value{
 		{Name: "idle RSS", Reached: m.rss, Unit: "MiB", Goal: &figure.Goal{AtMost: idleMemory, Step: idleMemoryStep}},
 		{Name: "idle RSS: anonymous", Reached: m.anonymous, Unit: "MiB"},
