@@ -5,7 +5,8 @@
 //
 //	identify -> resolve -> parse -> decide -> execute -> reply -> audit
 //
-// [Bridge.Handle] is that path and there is no other: a method runs when the policy has
+// [Bridge.Handle] begins that path for what comes by the bus, and QMP sessions, below, for what comes by them; there is no other: a
+// method runs when the policy has
 // allowed its action, and a caller's command reaches QEMU only through request.start and forwardAs, which
 // check that it is the one that was decided. Up to where the command is written the path runs on the
 // goroutine that took the call's turn in the endpoint's queue; the rest on the one that read QEMU's answer, or that

@@ -1,7 +1,7 @@
 // Package qmpserver is the server's side of QMP, as a client meets it at QEMU's monitor (docs/interop/qmp-spec, and
 // monitor/qmp.c and qobject/json-*.c for what that leaves open).
 //
-//	conn, theirs, err := qmpserver.Pair()
+//	conn, theirs, err := qmpserver.Pair(maxRequest)
 //	...
 //	err = conn.Greet(version)
 //	for {
