@@ -55,8 +55,8 @@ func (p *Print) expose(from *ppm, format Format) error {
 	if err := from.write(p.file, format); err != nil {
 		return err
 	}
-	if _, err := unix.FcntlInt(p.file.Fd(), unix.F_ADD_SEALS, seals); err != nil {
-		return os.NewSyscallError("fcntl", err)
+	if err := seal(p.file); err != nil {
+		return err
 	}
 	reader, err := reopen(p.file, unix.O_RDONLY)
 	if err != nil {
@@ -64,6 +64,20 @@ func (p *Print) expose(from *ppm, format Format) error {
 	}
 	p.reader = reader
 	return os.NewSyscallError("flock", unix.Flock(reader, unix.LOCK_SH))
+}
+
+// sealTries is how often sealing is tried. The kernel refuses it, after 150 ms, while it has a page of the file in its own hands
+// (memfd_wait_for_pins in its mm/memfd.c), as it was seen to once on a busy machine: nobody else has the file.
+const sealTries = 10
+
+// seal keeps all from changing a file.
+func seal(file *os.File) (err error) {
+	for range sealTries {
+		if _, err = unix.FcntlInt(file.Fd(), unix.F_ADD_SEALS, seals); !errors.Is(err, unix.EBUSY) {
+			break
+		}
+	}
+	return os.NewSyscallError("fcntl", err)
 }
 
 // TakeFD hands over the descriptor that is for the caller, open for reading. It is there once.
