@@ -264,6 +264,10 @@ func (b *Bridge) forget(sender string) {
 	b.sessions.endOf(sender)
 }
 
+// isKnown tells whether a caller that was known still is. Who takes something for one asks afterwards, since forget may have run
+// meanwhile: it takes back only what it finds.
+func (b *Bridge) isKnown(sender string) bool { return b.callers.Known(sender) != nil }
+
 // rename has what a caller may receive decided again: it has got or lost a name.
 func (b *Bridge) rename(sender string) {
 	b.reviewSubscriptions(sender)

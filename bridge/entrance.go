@@ -132,7 +132,7 @@ func openQMP(r *request) {
 		r.fail(err)
 		return
 	}
-	if _, err := b.callers.Lookup(r.sender, func() {}); err != nil { // it left meanwhile
+	if !b.isKnown(r.sender) { // it left meanwhile
 		b.sessions.endOf(r.sender)
 	}
 	r.end(r.ReplyFDs("h", []int{client}, func(e *wire.Encoder) error {

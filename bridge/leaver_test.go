@@ -43,10 +43,10 @@ func TestLeaversAtRandom(t *testing.T) {
 	m := newMachine(t, nil)
 	w := serve(t, m)
 	stays := w.as(admin)
-	for round := range 60 {
+	for round := range 300 {
 		c := w.as(admin)
-		c.pipeline(6)
-		time.Sleep(time.Duration(round%20) * 50 * time.Microsecond)
+		c.pipeline(ofASender + 2)
+		time.Sleep(time.Duration(round%20) * 20 * time.Microsecond)
 		c.Close()
 		if round%10 == 0 {
 			if _, err := stays.execute("wait"); err != nil {

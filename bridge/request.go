@@ -78,9 +78,19 @@ func (b *Bridge) Handle(call *endpoint.Call) endpoint.Verdict {
 		return endpoint.Accepted
 	}
 	if !r.begin(call.Sender) {
+		b.recheck(call.Sender)
 		return endpoint.Later
 	}
 	return endpoint.Accepted
+}
+
+// recheck has a call that waits for a place try again if its sender has left meanwhile, or has to be looked up again: what
+// forget gave back did not have that claim yet, and nobody would take the place.
+func (b *Bridge) recheck(sender string) {
+	if !b.isKnown(sender) {
+		b.giveBack(sender, nil)
+		b.wake(sender)
+	}
 }
 
 // begin executes a request of a method, unless it needs a place that it has to wait for: then nothing has happened, and

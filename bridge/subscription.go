@@ -190,7 +190,7 @@ func subscribe(r *request) {
 	}
 	r.bridge.reviewSubscriptions(r.Sender) // SetPolicy and rename may have looked at them before
 	r.replyEmpty()
-	if _, err := r.bridge.callers.Lookup(r.Sender, func() {}); err != nil { // it left meanwhile
+	if !r.bridge.isKnown(r.Sender) { // it left meanwhile
 		r.bridge.subscriptions.forget(r.Sender)
 	}
 }

@@ -53,7 +53,7 @@ func (us *unplugs) begin(r *request, patience time.Duration) {
 		r.releaseSlot()
 		us.accept(u)
 	})
-	if _, err := r.bridge.callers.Lookup(r.Sender, func() {}); err != nil { // it left meanwhile
+	if !r.bridge.isKnown(r.Sender) { // it left meanwhile
 		us.forget(r.Sender)
 	}
 }
