@@ -107,7 +107,8 @@ func TestArguments(t *testing.T) {
 
 // TestMayExecute has buttons greyed out: what depends on arguments may be executed.
 func TestMayExecute(t *testing.T) {
-	w := newWorld(t, newMachine(t, nil).dial)
+	m := newMachine(t, nil)
+	w := newWorld(t, m.dial)
 	w.cedar = []string{imagesPolicy + `
 		@id("never") forbid (principal in Role::"viewer", action, resource) when { context.arguments has device };`}
 	w.join()
@@ -132,15 +133,25 @@ func TestMayExecute(t *testing.T) {
 		"Pause":      "there is no command Pause: did you mean stop?",
 		"QueryName":  "there is no command QueryName: did you mean query-name?",
 		"CanExecute": "there is no command CanExecute; a command's name is like query-status",
-		"query name": "there is no command query name; a command's name is like query-status",
+		"query name": "there is no command query name: did you mean query-name?",
+		"query-nam":  "there is no command query-nam: did you mean query-name?",
+		"of-another": "there is no command of-another; a command's name is like query-status",
 	} {
 		if got, err := w.as(helper).call(vmPath, busName+".CanExecute", name); errorName(err) != dbusError+"InvalidArgs" || err.Error() != want {
 			t.Errorf("CanExecute(%q) = %v, %v, want %s", name, got, err, want)
 		}
 	}
-	for _, name := range []string{"of-a-newer-qemu", "x-y_2", "__com.example_z"} {
-		if _, err := w.as(helper).call(vmPath, busName+".CanExecute", name); err != nil {
-			t.Errorf("CanExecute(%q) = %v", name, err)
+	if got, err := w.as(helper).call(vmPath, busName+".CanExecute", "custom"); got != false {
+		t.Errorf("CanExecute(custom), which is this QEMU's alone, = %v, %v", got, err)
+	}
+	_, err := w.as(helper).call(vmPath, busName+".CanExecute", "device_add")
+	if want := "this QEMU has no command device_add"; errorName(err) != dbusError+"NotSupported" || err.Error() != want {
+		t.Errorf("CanExecute(device_add) = %v, want NotSupported: %s", err, want)
+	}
+	const denied = "uid 8 may not do introspect (class read): no grant or policy permits it"
+	for _, name := range []string{"query-name", "device_add", "QueryName", "of-another"} {
+		if _, err := w.as(stranger).call(vmPath, busName+".CanExecute", name); errorName(err) != dbusError+"AccessDenied" || err.Error() != denied {
+			t.Errorf("a stranger's CanExecute(%q) = %v, want %s", name, err, denied)
 		}
 	}
 	got, err := w.as(helper).call(vmPath, busName+".ListCommands")

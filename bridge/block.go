@@ -55,7 +55,7 @@ func getStats(r *request) {
 				return err
 			}
 			if stats == nil {
-				return noObject(r.Path)
+				return r.bridge.noObject(r.Path)
 			}
 			misfits, err := r.plan.EncodeElement(e, stats)
 			r.bridge.noteMisfits(misfits)

@@ -26,7 +26,7 @@ func qmpInterface(known func() *commands) *iface {
 				In:   []schema.Arg{{Name: "command", Type: "s"}, {Name: "arguments", Type: "a{sv}"}},
 				Out:  []schema.Arg{{Name: "result", Type: "v"}},
 			},
-			plan: planNamed, parse: parseCall, forwards: true, run: forwardCall,
+			named: true, plan: planNamed, parse: parseCall, forwards: true, refusal: noSuchCommand, run: forwardCall,
 		},
 		{
 			Method: schema.Method{
@@ -34,7 +34,7 @@ func qmpInterface(known func() *commands) *iface {
 				In:   []schema.Arg{{Name: "command", Type: "s"}, {Name: "arguments", Type: "s"}},
 				Out:  []schema.Arg{{Name: "result", Type: "s"}},
 			},
-			plan: planNamed, parse: parseCallJSON, forwards: true, run: forwardCallJSON,
+			named: true, plan: planNamed, parse: parseCallJSON, forwards: true, run: forwardCallJSON,
 		},
 	})
 	i.moreMethods = func() map[string]*method { return known().methods }
@@ -52,6 +52,15 @@ func eventsInterface(known func() *commands) *iface {
 func planNamed(r *request) *schema.Command {
 	d := r.Decoder()
 	return r.bridge.commands().Command(string(d.Bytes()))
+}
+
+// noSuchCommand adds to QEMU's word that it has no such command the one that was meant.
+func noSuchCommand(r *request, refused *qmp.Error) error {
+	if r.plan != nil || refused.Class != "CommandNotFound" {
+		return refused
+	}
+	hint := didYouMean(r.bridge.commandMeant(r.command.Name, r.bridge.commands().Commands()), "")
+	return &qmp.Error{Class: refused.Class, Desc: refused.Desc + hint}
 }
 
 // planOf finds the command that each call of a method is.

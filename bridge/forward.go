@@ -60,7 +60,7 @@ func (r *request) start(done func(qmp.Reply)) {
 // refusal is why a command failed, as the method sees it.
 func (r *request) refusal(err error) error {
 	if refused, isRefused := errors.AsType[*qmp.Error](err); isRefused && r.method.refusal != nil {
-		return r.method.refusal(refused)
+		return r.method.refusal(r, refused)
 	}
 	return err
 }

@@ -17,9 +17,6 @@ func TestHostileEvents(t *testing.T) {
 	c := w.as(admin)
 	signals := c.watch(dbus.WithMatchInterface(eventsIf))
 	changes := w.as(admin).changes()
-	if err := c.vm("Subscribe", []string{"OF_NO_SCHEMA"}); err != nil { // the names below nobody can ask for
-		t.Fatal(err)
-	}
 	deep := `{"a": ` + nested(64) + `}`
 	for _, test := range []struct {
 		event, data string
@@ -34,7 +31,8 @@ func TestHostileEvents(t *testing.T) {
 		{"\\u001b", "", "", nil},
 		{"\\u0000", "", "", nil},
 		{"", "", "", nil},
-		{"OF_NO_SCHEMA", "", "Other", []any{"OF_NO_SCHEMA", none, int64(1700000000000005)}},
+		{"OF_NO_SCHEMA", "", "", nil}, // nobody can ask for one of these
+		{"RTC_CHANGE", "", "Other", []any{"RTC_CHANGE", none, int64(1700000000000005)}}, // not of this QEMU's schema, and harmless
 		{"RESUME", `{"x": "` + longText + `"}`, "Resume", []any{map[string]dbus.Variant{"x": dbus.MakeVariant(longText)}, int64(1700000000000005)}},
 	} {
 		m.client().Send(eventLine(test.event, test.data))

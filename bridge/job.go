@@ -1,7 +1,10 @@
 package bridge
 
 import (
+	"fmt"
+
 	"qmp-dbus-bridge/bridge/action"
+	"qmp-dbus-bridge/qmp"
 	"qmp-dbus-bridge/schema"
 	"qmp-dbus-bridge/schema/wire"
 )
@@ -12,9 +15,12 @@ const (
 	blockJobCancel = "block-job-cancel"
 )
 
+// jobConcluded is the Status of a job that has ended.
+const jobConcluded = "concluded"
+
 // jobMethods are those of org.qemu.VM1.Job.
 func jobMethods() []method {
-	return []method{
+	methods := []method{
 		objectCommand("Pause", "job-pause", nil, ownJob),
 		objectCommand("Resume", "job-resume", nil, ownJob),
 		cancelJob(),
@@ -22,6 +28,29 @@ func jobMethods() []method {
 		objectCommand("Finalize", "job-finalize", nil, ownJob),
 		dismissJob(),
 		objectCommand("SetSpeed", "block-job-set-speed", []schema.Arg{{Name: "speed", Type: "t"}}, ownBlockJob),
+	}
+	for m := range methods {
+		if methods[m].Name != "Dismiss" {
+			methods[m].refusal = jobHasEnded
+		}
+	}
+	return methods
+}
+
+// jobHasEnded says of a job that has ended what QEMU, which may have it no more, does not. Why it failed is for those who may read
+// Error.
+func jobHasEnded(r *request, refused *qmp.Error) error {
+	o := r.bridge.object(r.Path)
+	if o == nil || o.value("Status").String() != jobConcluded {
+		return refused
+	}
+	how := "well"
+	if o.value("Error").String() != "" {
+		how = "with a failure, which Error tells"
+	}
+	return &qmp.Error{
+		Class: refused.Class,
+		Desc:  fmt.Sprintf("the job has ended %s: its Status is %s, and Dismiss removes it (%s)", how, jobConcluded, refused.Desc),
 	}
 }
 

@@ -101,6 +101,39 @@ func TestJobIsKept(t *testing.T) {
 	}
 }
 
+// TestJobHasEnded has the other methods of a job called that has ended: QEMU refuses, and it is told what became of the job, but not
+// why, which is for others.
+func TestJobHasEnded(t *testing.T) {
+	for failure, how := range map[string]string{"": "well", "secret": "with a failure, which Error tells"} {
+		m := withJobs(t)
+		c := serve(t, m).as(admin)
+		signals := c.everything()
+		m.ends("j", failure)
+		follow(t, signals)
+		follow(t, signals)
+		for command, of := range map[string]struct {
+			class, text string
+			method      string
+			args        []any
+		}{
+			"job-pause":           {"GenericError", "Job not found", "Pause", nil},
+			"job-resume":          {"GenericError", "Job not found", "Resume", nil},
+			"job-complete":        {"GenericError", "Job not found", "Complete", nil},
+			"job-finalize":        {"GenericError", "Job not found", "Finalize", nil},
+			"job-cancel":          {"GenericError", "Job not found", "Cancel", []any{true}},
+			"block-job-cancel":    {"DeviceNotActive", "Block job 'j' not found", "Cancel", []any{false}},
+			"block-job-set-speed": {"DeviceNotActive", "Block job 'j' not found", "SetSpeed", []any{uint64(1)}},
+		} {
+			m.script(command, func(_ *qmptest.QEMU, r *qmptest.Request) { r.Fail(of.class, of.text) })
+			_, err := c.call(at("job/j"), jobIf+"."+of.method, of.args...)
+			want := "the job has ended " + how + ": its Status is concluded, and Dismiss removes it (" + of.text + ")"
+			if errorName(err) != ourError+"Qmp."+of.class || err.Error() != want {
+				t.Errorf("%s: %v, want %s", of.method, err, want)
+			}
+		}
+	}
+}
+
 // TestJobThatQEMUKeeps has a job end that QEMU keeps, with an error: QEMU is told to dismiss it.
 func TestJobThatQEMUKeeps(t *testing.T) {
 	m := withJobs(t)

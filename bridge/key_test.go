@@ -1,6 +1,7 @@
 package bridge_test
 
 import (
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -85,10 +86,14 @@ func TestSetMemory(t *testing.T) {
 	if got := get[uint64](c, "BalloonActual"); got != 512<<20 {
 		t.Errorf("BalloonActual = %d", got)
 	}
-	if err := c.vm("SetMemory", ^uint64(0)); err != nil {
+	if err := c.vm("SetMemory", uint64(math.MaxInt64)); err != nil {
 		t.Error(err)
 	}
-	if diff := cmp.Diff([]string{`balloon {"value":536870912}`, `balloon {"value":18446744073709551615}`}, m.commands()); diff != "" {
+	const tooMuch = "balloon.bytes: 9223372036854775808 is out of range: from 0 to 9223372036854775807"
+	if err := c.vm("SetMemory", uint64(math.MaxInt64+1)); errorName(err) != dbusError+"InvalidArgs" || err.Error() != tooMuch {
+		t.Errorf("SetMemory = %v, want InvalidArgs: %s", err, tooMuch)
+	}
+	if diff := cmp.Diff([]string{`balloon {"value":536870912}`, `balloon {"value":9223372036854775807}`}, m.commands()); diff != "" {
 		t.Errorf("QEMU was told (-want +got):\n%s", diff)
 	}
 	if err := w.as(operator).vm("SetMemory", uint64(0)); errorName(err) != dbusError+"AccessDenied" {

@@ -18,5 +18,5 @@ func writeBalloon(r *request) ([]byte, error) {
 	if err := d.Err(); err != nil {
 		return nil, failuref(errInvalidArgs, "%v", err)
 	}
-	return append(arguments, '}'), nil
+	return append(arguments, '}'), inRange(r.Decoder(), "balloon", r.method.In)
 }

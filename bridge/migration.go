@@ -15,14 +15,28 @@ func migrationMethods() []method {
 	start.parse, start.run = parseStart, startMigration
 	pause := objectCommand("PauseCopy", "migrate-pause", nil, nil)
 	pause.run = atOnce // it is for when QEMU is stuck, and executed out of band
+	goOn := objectCommand("Continue", "migrate-continue", nil, func(*object) []schema.Own {
+		return []schema.Own{{Name: "state", Value: preSwitchover}}
+	})
+	goOn.refusal = notPaused
 	return []method{
 		start,
 		objectCommand("Cancel", "migrate_cancel", nil, nil),
 		pause,
-		objectCommand("Continue", "migrate-continue", nil, func(o *object) []schema.Own {
-			return []schema.Own{{Name: "state", Value: o.value("Status").String()}} // QEMU goes on from this one only
-		}),
+		goOn,
 		objectCommand("SetParameters", "migrate-set-parameters", []schema.Arg{{Name: "parameters", Type: "a{sv}"}}, nil),
+	}
+}
+
+// preSwitchover is the only status in which QEMU waits for migrate-continue. In another that one succeeds where it is given that, and
+// does nothing (qmp_migrate_continue, 5.2 to 10.0).
+const preSwitchover = "pre-switchover"
+
+// notPaused says why Continue is refused; QEMU's words tell the status that it found.
+func notPaused(_ *request, refused *qmp.Error) error {
+	return &qmp.Error{
+		Class: refused.Class,
+		Desc:  "Continue is for a migration whose Status is " + preSwitchover + ", as the capability pause-before-switchover makes it: " + refused.Desc,
 	}
 }
 
@@ -46,20 +60,28 @@ func parseStart(r *request) error {
 		r.subject = index
 		d.Skip()
 		in, own = in[1:], []schema.Own{{Name: migrateURI, Value: descriptorURI}}
+	} else if target := content(d); target.Kind() != 's' && target.Kind() != 'o' {
+		return cmp.Or(r.setCommand(command, nil), error(failuref(errInvalidArgs,
+			"target: expected a URI (s) or a descriptor (h), got D-Bus type '%.64s'", target.Type())))
 	}
 	arguments, err := r.plan.AppendMethod(nil, &d, in, own...)
 	return cmp.Or(err, r.setCommand(command, arguments))
 }
 
-// descriptor tells which descriptor of the call the value at the decoder is, in any number of variants, if it is one.
+// descriptor tells which descriptor of the call the value at the decoder is, if it is one.
 func descriptor(d wire.Decoder) (index uint32, is bool) {
-	for d.Kind() == 'v' {
-		d.Enter()
-	}
-	if d.Kind() != 'h' {
+	if d = content(d); d.Kind() != 'h' {
 		return 0, false
 	}
 	return d.UnixFD(), true
+}
+
+// content is the decoder at what is in any number of variants.
+func content(d wire.Decoder) wire.Decoder {
+	for d.Kind() == 'v' {
+		d.Enter()
+	}
+	return d
 }
 
 func startMigration(r *request) {

@@ -112,7 +112,6 @@ func TestMigrationGoesWithQEMU(t *testing.T) {
 // TestMigrationCommands has each method called.
 func TestMigrationCommands(t *testing.T) {
 	m := newMigrating(t, schema7)
-	m.answer("query-migrate", `{"status": "pre-switchover"}`)
 	c := serve(t, m).as(admin)
 	for _, test := range []struct {
 		method string
@@ -134,6 +133,24 @@ func TestMigrationCommands(t *testing.T) {
 		if diff := cmp.Diff([]string{test.want}, m.commands()); diff != "" {
 			t.Errorf("%s%v (-want +got):\n%s", test.method, test.args, diff)
 		}
+	}
+}
+
+// TestMigrationContinues has a migration that QEMU does not let go on: there is nothing to continue, whatever the object shows.
+func TestMigrationContinues(t *testing.T) {
+	m := newMigrating(t, schema7)
+	m.answer("query-migrate", migrationAt("active", "6"))
+	m.script("migrate-continue", func(_ *qmptest.QEMU, r *qmptest.Request) {
+		r.Fail("GenericError", "Migration not in expected state: active")
+	})
+	err := serve(t, m).as(admin).migration("Continue")
+	const want = "Continue is for a migration whose Status is pre-switchover, as the capability pause-before-switchover makes it: " +
+		"Migration not in expected state: active"
+	if errorName(err) != ourError+"Qmp.GenericError" || err.Error() != want {
+		t.Errorf("Continue = %v, want %s", err, want)
+	}
+	if diff := cmp.Diff([]string{`migrate-continue {"state":"pre-switchover"}`}, m.commands()); diff != "" {
+		t.Errorf("QEMU was told (-want +got):\n%s", diff)
 	}
 }
 
@@ -162,10 +179,12 @@ func TestMigrationArguments(t *testing.T) {
 		args           []any
 		want           string
 	}{
-		{schema7, "Start", []any{to(int32(7)), none}, "migrate.uri: expected string, got int"},
+		{schema7, "Start", []any{to(int32(7)), none}, "target: expected a URI (s) or a descriptor (h), got D-Bus type 'i'"},
+		{schema7, "Start", []any{to(to(true)), none}, "target: expected a URI (s) or a descriptor (h), got D-Bus type 'b'"},
+		{schema7, "Start", []any{"tcp:x", none}, "org.qemu.VM1.Migration.Start: expected arguments (v target, a{sv} options), got 'sa{sv}'"},
 		{schema7, "Start", []any{to("tcp:x"), variants("uri", "exec:x")}, "migrate.uri: given as an argument and in the dictionary"},
 		{schema7, "Start", []any{to("tcp:x"), variants("inc", "yes")}, "migrate.inc: expected bool, got string"},
-		{schema7, "Start", []any{to("tcp:x"), variants("fast", true)}, "migrate.fast: unknown member"},
+		{schema7, "Start", []any{to("tcp:x"), variants("fast", true)}, "migrate.fast: unknown member; there are blk, inc, detach, resume"},
 		{schema7, "Start", []any{to("tcp:\uFFFE"), none}, "migrate.uri: "},
 		{schema7, "Start", []any{to(fd), variants("uri", "exec:x")}, "migrate.uri: not for the caller to give"},
 		{schema7, "Start", []any{to(fd), variants("inc", "yes")}, "migrate.inc: expected bool, got string"},

@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"cmp"
+	"math"
 
 	"qmp-dbus-bridge/bridge/action"
 	"qmp-dbus-bridge/schema"
@@ -38,14 +39,33 @@ func (r *request) setOwn(command string, d *wire.Decoder, in []schema.Arg, own [
 	if r.plan == nil {
 		return r.lacking(command)
 	}
+	start := *d
 	arguments, err := r.plan.AppendMethod(nil, d, in, own...)
-	return cmp.Or(err, r.setCommand(command, arguments))
+	return cmp.Or(err, r.setCommand(command, arguments), inRange(start, command, in))
+}
+
+// inRange refuses arguments of type t, which ours have where a number can't be negative, that QEMU can't hold: its are signed.
+func inRange(d wire.Decoder, command string, in []schema.Arg) error {
+	for _, arg := range in {
+		if arg.Type != "t" {
+			d.Skip()
+			continue
+		}
+		if n := d.Uint64(); n > math.MaxInt64 {
+			return failuref(errInvalidArgs, "%s.%s: %d is out of range: from 0 to %d", command, arg.Name, n, math.MaxInt64)
+		}
+	}
+	return nil
 }
 
 // lacking makes the request one for a command that QEMU lacks: what would be executed has no arguments that a policy could
 // know.
 func (r *request) lacking(command string) error {
-	return cmp.Or(r.setCommand(command, nil), error(failuref(errNotSupported, "this QEMU has no command %s", command)))
+	return cmp.Or(r.setCommand(command, nil), error(noCommand(command)))
+}
+
+func noCommand(name string) *failure {
+	return failuref(errNotSupported, "this QEMU has no command %s", name)
 }
 
 // answering is a method that answers with out, as run does it.

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"maps"
+	"math"
 	"strings"
 	"testing"
 
@@ -35,6 +36,7 @@ const anon = "block/_2fmachine_2fperipheral_2danon_2fdevice_5b0_5d"
 // objectCalls are calls of all methods of objects that are one command each.
 var objectCalls = []objectCall{
 	{"block/vd0", "Block.Resize", []any{uint64(1 << 30)}, `block_resize {"node-name":"n0","size":1073741824}`},
+	{"block/vd0", "Block.Resize", []any{uint64(math.MaxInt64)}, `block_resize {"node-name":"n0","size":9223372036854775807}`},
 
 	{"block/cd0", "Block.Eject", []any{true}, `eject {"id":"cd0","force":true}`},
 	{"block/old", "Block.Eject", []any{false}, `eject {"id":"sd-1","force":false}`},
@@ -80,6 +82,7 @@ var objectCalls = []objectCall{
 	{"job/m", "Job.Finalize", nil, `job-finalize {"id":"m"}`},
 	{"job/job_2d1", "Job.Dismiss", nil, `job-dismiss {"id":"job-1"}`},
 	{"job/m", "Job.SetSpeed", []any{uint64(5)}, `block-job-set-speed {"device":"m","speed":5}`},
+	{"job/m", "Job.SetSpeed", []any{uint64(math.MaxInt64)}, `block-job-set-speed {"device":"m","speed":9223372036854775807}`},
 }
 
 // some is a dictionary of variants.
@@ -169,6 +172,10 @@ func TestObjectCommandArguments(t *testing.T) {
 		{"block/cd0", "Block.ChangeMedium", []any{"\uFFFE", none}, "blockdev-change-medium.filename: the string has the noncharacter U+FFFE, which QEMU refuses"},
 		{"block/cd0", "Block.SetThrottle", []any{some("bps", true)}, "block_set_io_throttle.bps: expected int, got bool"},
 		{"block/cd0", "Block.SetThrottle", []any{some("id", "x")}, "block_set_io_throttle.id: not for the caller to give: it follows from the object"},
+		{"block/cd0", "Block.ChangeMedium", []any{"f", some("node-name", "x")}, "blockdev-change-medium.node-name: unknown member; there are device, format, force, read-only-mode"},
+		{"block/vd0", "Block.Resize", []any{uint64(math.MaxInt64 + 1)}, "block_resize.size: 9223372036854775808 is out of range: from 0 to 9223372036854775807"},
+		{"job/m", "Job.SetSpeed", []any{uint64(math.MaxUint64)}, "block-job-set-speed.speed: 18446744073709551615 is out of range: from 0 to 9223372036854775807"},
+		{"chardev/ch0", "Chardev.ReadRing", []any{uint64(math.MaxInt64 + 1)}, "ringbuf-read.size: 9223372036854775808 is out of range: from 0 to 9223372036854775807"},
 		{"block/cd0", "Block.Eject", []any{"yes"}, "org.qemu.VM1.Block.Eject: expected arguments (b force), got 's'"},
 	} {
 		_, err := c.call(at(of.object), busName+"."+of.method, of.args...)
@@ -258,14 +265,23 @@ func TestObjectCommandEnds(t *testing.T) {
 	if <-pending.Done; errorName(pending.Err) != ourError+"Disconnected" {
 		t.Errorf("Eject: %v, want Disconnected", pending.Err)
 	}
-	if _, err := c.call(at("block/cd0"), blockIf+".Eject", true); errorName(err) != dbusError+"UnknownObject" {
-		t.Errorf("Eject while QEMU is away: %v, want UnknownObject", err)
+	rig.Eventually(t, "it is shown that QEMU has gone", func() bool { return !get[bool](c, "Connected") })
+	const away = ": there is no connection to QEMU now; watch the property Connected of org.qemu.VM1"
+	for path, want := range map[dbus.ObjectPath]string{
+		at("block/cd0"): "there is no object /org/qemu/VM1/block/cd0" + away, "/org/qemu/VM2": "there is no object /org/qemu/VM2",
+	} {
+		if _, err := c.call(path, blockIf+".Eject", true); errorName(err) != dbusError+"UnknownObject" || err.Error() != want {
+			t.Errorf("Eject of %s while QEMU is away: %v, want UnknownObject: %s", path, err, want)
+		}
 	}
 	m.hold("eject", false)
 	m.listen(qmptest.Options{})
 	rig.Eventually(t, "QEMU is back", func() bool { return get[bool](c, "Connected") })
 	if _, err := c.call(at("block/cd0"), blockIf+".Eject", true); err != nil {
 		t.Errorf("Eject when QEMU is back: %v", err)
+	}
+	if _, err := c.call(at("block/none"), blockIf+".Eject", true); err == nil || err.Error() != "there is no object /org/qemu/VM1/block/none" {
+		t.Errorf("Eject of no drive: %v", err)
 	}
 }
 

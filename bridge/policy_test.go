@@ -145,7 +145,7 @@ func hears(events []string) string {
 // TestOnePolicyPerCall swaps two policies, neither of which allows all that is asked, while it is asked: a call
 // that was decided by both would succeed.
 func TestOnePolicyPerCall(t *testing.T) {
-	w := serve(t, newMachine(t, nil))
+	w := serve(t, newMachine(t, map[string]string{"query-qmp-schema": schemaOf(t, nil, sensitive)}))
 	policies := []*access.Authorizer{w.policy(hears(sensitive[:6])), w.policy(hears(sensitive[6:]))}
 	c := w.as(viewer)
 	swap := make(chan bool)
@@ -169,7 +169,7 @@ func TestOnePolicyPerCall(t *testing.T) {
 
 // TestSubscribeDuringSetPolicy subscribes while the policy that allows it goes: nothing stays subscribed to.
 func TestSubscribeDuringSetPolicy(t *testing.T) {
-	m := newMachine(t, nil)
+	m := newMachine(t, map[string]string{"query-qmp-schema": schemaOf(t, nil, append([]string{"STOP"}, sensitive...))})
 	w := serve(t, m)
 	allows, denies := w.policy(hears(sensitive)), w.policy()
 	c := w.as(viewer)

@@ -81,7 +81,7 @@ func askQOM(m schema.Method, command string, more appender, run func(*request)) 
 
 // noSuchObject tells of an object that QEMU doesn't have: the one of the path, or, where Set sets a link, the one that
 // is linked to. QEMU's words say which.
-func noSuchObject(refused *qmp.Error) error {
+func noSuchObject(_ *request, refused *qmp.Error) error {
 	if refused.Class == "DeviceNotFound" {
 		return failuref(errUnknownObject, "%s", dbusText(refused.Desc))
 	}

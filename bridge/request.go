@@ -213,7 +213,7 @@ func (r *request) denial(denied access.Decision) *failure {
 	case other:
 		return failuref(errAccessDenied, "%s with these arguments: %s", may, denied.Reason())
 	default:
-		return failuref(errAccessDenied, "%s: %s", may, denied.Reason())
+		return failuref(errAccessDenied, "%s: %s%s", may, denied.Reason(), r.hint())
 	}
 }
 

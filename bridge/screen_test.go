@@ -29,7 +29,7 @@ const picture1 = "P6\n2 1\n255\n\xff\x00\x00\x00\x00\xff"
 // newScreen gives m one.
 func newScreen(m *machine) *screen {
 	s := &screen{tb: m.tb, sets: map[int]*os.File{}, shows: picture1}
-	m.answer("query-qmp-schema", schemaOf(m.tb, []string{"balloon", "screendump", "send-key"}, []string{"RESUME", "STOP"}))
+	m.answer("query-qmp-schema", schemaOf(m.tb, []string{"balloon", "query-name", "screendump", "send-key"}, []string{"RESUME", "STOP"}))
 	m.script("add-fd", s.add)
 	m.script("screendump", s.dump)
 	m.script("remove-fd", s.remove)

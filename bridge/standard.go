@@ -141,7 +141,7 @@ func getAllProperties(r *request) {
 // begin the next, comes after that moment.
 func (r *request) look(answer func(*object) error) {
 	m := r.bridge.mirror
-	err := error(noObject(r.Path))
+	err := error(r.bridge.noObject(r.Path))
 	m.look(func(s *state) {
 		if o := m.layout.object(s, r.Path); o != nil {
 			err = answer(o)

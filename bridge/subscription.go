@@ -2,12 +2,12 @@ package bridge
 
 import (
 	"maps"
-	"regexp"
 	"slices"
 	"sync"
 
 	"qmp-dbus-bridge/bridge/access"
 	"qmp-dbus-bridge/bridge/action"
+	"qmp-dbus-bridge/schema"
 	"qmp-dbus-bridge/schema/wire"
 )
 
@@ -18,9 +18,6 @@ const (
 	// longest has 27.
 	maxEventName = 255
 )
-
-// eventName is what QAPI calls events (docs/devel/qapi-code-gen: ALL_CAPS).
-var eventName = regexp.MustCompile(`^[A-Z0-9_]+$`)
 
 // subscriptions tells who gets the events that are not for everybody. Each was decided when
 // it was made, and is decided again by every new policy and when its caller gets or loses a name.
@@ -52,6 +49,13 @@ func (s *subscriptions) to(event string) []string {
 	}
 	slices.Sort(names)
 	return names
+}
+
+// has tells whether a caller has subscribed to an event.
+func (s *subscriptions) has(name, event string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.byName[name].events[event]
 }
 
 // add subscribes a caller to events, to all of them or none.
@@ -126,16 +130,45 @@ func (s *subscriptions) end(one subscription) bool {
 	return true
 }
 
-// parseEvents reads the argument of Subscribe and Unsubscribe.
-func parseEvents(r *request) error {
+// parseSubscribe reads the argument of Subscribe: events that this QEMU has.
+func parseSubscribe(r *request) error {
+	return r.parseEvents(func(name string) error {
+		known := r.bridge.commands()
+		switch {
+		case known.HasEvent(name):
+			return nil
+		case action.IsListedEvent(name):
+			return failuref(errNotSupported, "this QEMU has no event %s", name)
+		}
+		return r.noEvent(name)
+	})
+}
+
+// parseUnsubscribe reads the argument of Unsubscribe: besides, events that another QEMU has, of which nothing may be left, or
+// had, to which the caller has subscribed.
+func parseUnsubscribe(r *request) error {
+	return r.parseEvents(func(name string) error {
+		if r.bridge.commands().HasEvent(name) || action.IsListedEvent(name) || r.bridge.subscriptions.has(r.Sender, name) {
+			return nil
+		}
+		return r.noEvent(name)
+	})
+}
+
+// parseEvents reads names of events, which have to pass check.
+func (r *request) parseEvents(check func(name string) error) error {
 	var events []string
 	d := r.Decoder()
 	d.Enter()
 	for d.More() {
-		events = append(events, d.String())
-		if err := r.checkEvent(len(events)-1, events[len(events)-1]); err != nil {
+		name := d.String()
+		if len(name) > maxEventName {
+			return failuref(errInvalidArgs, "events[%d]: longer than %d bytes", len(events), maxEventName)
+		}
+		if err := check(name); err != nil {
 			return err
 		}
+		events = append(events, name)
 		if most := r.bridge.subscriptions.most; len(events) > most {
 			return failuref(errLimits, "more than %d events", most)
 		}
@@ -148,20 +181,10 @@ func parseEvents(r *request) error {
 	return nil
 }
 
-// checkEvent refuses what can't be the name of an event: who gives a signal's is told the event's. One that this
-// QEMU does not have may come with another.
-func (r *request) checkEvent(i int, name string) error {
-	if len(name) > maxEventName {
-		return failuref(errInvalidArgs, "events[%d]: longer than %d bytes", i, maxEventName)
-	}
-	if eventName.MatchString(name) {
-		return nil
-	}
-	hint := "; an event's name is like DEVICE_DELETED"
-	if event := r.bridge.commands().EventLike(name); event != "" {
-		hint = ": did you mean " + event + "?"
-	}
-	return failuref(errInvalidArgs, "there is no event %s%s", name, hint)
+// noEvent refuses what is no event: who gives a signal's name is told the event's.
+func (r *request) noEvent(name string) error {
+	meant := meant(name, r.bridge.commands().Events(), schema.SignalName)
+	return failuref(errInvalidArgs, "there is no event %s%s", name, didYouMean(meant, "an event's name is like DEVICE_DELETED"))
 }
 
 // subscribe decides each event by itself, since each may be of another class. What comes meanwhile may end them

@@ -53,8 +53,10 @@ type method struct {
 	// calls don't all; may be nil.
 	forwards bool
 	asks     func(*request) bool
+	// named: the command is the one that the call names.
+	named bool
 	// refusal is what it means for the caller that QEMU refuses the command; nil: what QEMU says.
-	refusal func(*qmp.Error) error
+	refusal func(*request, *qmp.Error) error
 	// run does it, and ends the request with reply or fail, now or later.
 	run func(*request)
 }
@@ -88,6 +90,17 @@ func (i *iface) find(member string) *method {
 		return i.moreMethods()[member]
 	}
 	return nil
+}
+
+// methodNames are those of all its methods.
+func (i *iface) methodNames() (names []string) {
+	for m := range i.methods {
+		names = append(names, i.methods[m].Name)
+	}
+	if i.moreMethods != nil {
+		names = slices.AppendSeq(names, maps.Keys(i.moreMethods()))
+	}
+	return names
 }
 
 // describe completes the table for introspection.
@@ -164,7 +177,7 @@ func splitPath(path string) (parent, last string) {
 func (r *request) resolve() error {
 	r.object = r.bridge.object(r.Path)
 	if r.object == nil {
-		return noObject(r.Path)
+		return r.bridge.noObject(r.Path)
 	}
 	if r.Interface == "" {
 		return failuref(errUnknownInterface, "the call of %s names no interface; here each call has to", r.Member)
@@ -175,7 +188,7 @@ func (r *request) resolve() error {
 	}
 	m := i.find(r.Member)
 	if m == nil {
-		return failuref(errUnknownMethod, "%s has no method %s", r.Interface, r.Member)
+		return failuref(errUnknownMethod, "%s has no method %s%s", r.Interface, r.Member, didYouMean(i.methodMeant(r.Member), ""))
 	}
 	if r.Signature != m.in && !m.anyForm {
 		return failuref(errInvalidArgs, "%s.%s: %s", r.Interface, r.Member, m.Expected(r.Signature))
@@ -184,4 +197,11 @@ func (r *request) resolve() error {
 	return nil
 }
 
-func noObject(path string) *failure { return failuref(errUnknownObject, "there is no object %s", path) }
+// noObject says that there is no object at a path, and if it may be for want of a QEMU.
+func (b *Bridge) noObject(path string) *failure {
+	f := failuref(errUnknownObject, "there is no object %s", path)
+	if b.monitor() == nil && strings.HasPrefix(path, b.paths.vm+"/") {
+		f.text += ": " + textNoQEMU
+	}
+	return f
+}

@@ -2,7 +2,6 @@ package bridge
 
 import (
 	"cmp"
-	"regexp"
 
 	"qmp-dbus-bridge/bridge/action"
 	"qmp-dbus-bridge/bridge/inventory"
@@ -40,11 +39,11 @@ func vmInterface() *iface {
 		},
 		{
 			Method: schema.Method{Name: "Subscribe", In: []schema.Arg{{Name: "events", Type: "as"}}},
-			action: action.Subscribe(), parse: parseEvents, run: subscribe,
+			action: action.Subscribe(), parse: parseSubscribe, run: subscribe,
 		},
 		{
 			Method: schema.Method{Name: "Unsubscribe", In: []schema.Arg{{Name: "events", Type: "as"}}},
-			action: action.Subscribe(), parse: parseEvents, run: unsubscribe,
+			action: action.Subscribe(), parse: parseUnsubscribe, run: unsubscribe,
 		},
 		{
 			Method: schema.Method{Name: "OpenQMP", Out: []schema.Arg{{Name: "socket", Type: "h"}}},
@@ -110,29 +109,24 @@ func atOnce(r *request) { r.forward(func(qmp.Reply) { r.replyEmpty() }) }
 // calls Pause and then reads Running sees false.
 func shownInStatus(r *request) { r.forwardShown(inventory.SetOf(inventory.Status)) }
 
-// commandName is what QAPI calls commands, downstream ones with a domain in front (docs/devel/qapi-code-gen).
-var commandName = regexp.MustCompile(`^(__[a-z0-9.-]+_)?[a-z][a-z0-9_-]*$`)
-
-// parseCanExecute refuses what no QEMU can have as a command, such as a method's name: false would mean that another
-// caller may run it.
+// parseCanExecute refuses what this QEMU doesn't have as a command: false would mean that another caller may run it. Who gets to
+// know that may introspect, which tells the same.
 func parseCanExecute(r *request) error {
 	d := r.Decoder()
 	name := d.String()
 	if err := d.Err(); err != nil {
 		return failuref(errInvalidArgs, "%v", err)
 	}
-	known := r.bridge.commands()
-	if known.Command(name) == nil && !commandName.MatchString(name) {
-		hint := "; a command's name is like query-status"
-		if m := r.object.find(r.Interface).find(name); m != nil && m.forwards {
-			hint = ": did you mean " + m.action.String() + "?"
-		} else if c := known.Method(name); c != nil {
-			hint = ": did you mean " + c.Name() + "?"
-		}
-		return failuref(errInvalidArgs, "there is no command %s%s", name, hint)
-	}
 	r.subject = name
-	return nil
+	known := r.bridge.commands()
+	switch {
+	case known.HasCommand(name):
+		return nil
+	case action.IsListed(name):
+		return noCommand(name)
+	}
+	return failuref(errInvalidArgs, "there is no command %.255s%s", name,
+		didYouMean(r.bridge.commandMeant(name, known.Commands()), "a command's name is like query-status"))
 }
 
 func canExecute(r *request) {

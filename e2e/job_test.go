@@ -105,6 +105,10 @@ func testJobs(t *testing.T, qemu string, flags []string) {
 			t.Errorf("%s = %v of the job that has ended, want %v", name, got, want)
 		}
 	}
+	err := c.conn.Object(busName, vmPath+"/job/led").Call(busName+".Job.Pause", 0).Err
+	if want := "the job has ended well: its Status is concluded, and Dismiss removes it (Job not found)"; err == nil || err.Error() != want {
+		t.Errorf("Pause of the job that has ended: %v, want %s", err, want)
+	}
 	dismiss("led")
 
 	// One whose end is asked for, step by step, by QEMU.
@@ -121,6 +125,10 @@ func testJobs(t *testing.T, qemu string, flags []string) {
 		mirror("cut", "speed", 1<<20, "auto-dismiss", !byQEMU)
 		c.object(t, "job/cut", "Job.Cancel", true)
 		c.completes(t, signals, "cut", "Operation canceled")
+		err := c.conn.Object(busName, vmPath+"/job/cut").Call(busName+".Job.Resume", 0).Err
+		if want := "the job has ended with a failure, which Error tells: its Status is concluded, and Dismiss removes it"; err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("Resume of the job that was cancelled: %v, want %s", err, want)
+		}
 		dismiss("cut")
 	}
 

@@ -281,6 +281,12 @@ func testMigrationEnds(t *testing.T, qemu string) {
 	second := serveQEMU(t, &rig.QEMU{Monitors: []string{link.path}})
 	c, m, others := dial(t, first), followMigration(t, first), followMigration(t, second)
 
+	notYet := "Continue is for a migration whose Status is pre-switchover, as the capability pause-before-switchover makes it: " +
+		"Migration not in expected state: none"
+	if err := migrate(c.conn, "Continue"); errorName(err) != "org.qemu.VM1.Error.Qmp.GenericError" || err.Error() != notYet {
+		t.Errorf("Continue of no migration: %v, want %s", err, notYet)
+	}
+
 	nowhere := "unix:" + filepath.Join(rig.TempDir(t), "nothing")
 	c.migrates(t, "Start", dbus.MakeVariant(nowhere), options())
 	m.untilStatus(t, "failed")

@@ -128,10 +128,10 @@ func TestAppendArgumentsErrors(t *testing.T) {
 		"SetAction a{sv} 1 reboot s " + invoke(strings.Repeat("r", 70)):    "set-action.reboot: '" + strings.Repeat("r", 64) + "...' is not one of reset, shutdown",
 
 		// members
-		"BlockResize xa{sv} 1 1 nod-name s d":                                      "block_resize.nod-name: unknown member; there are device, node-name, size",
-		"Balloon xa{sv} 1 1 x i 1":                                                 "balloon.x: unknown member; there is value",
+		"BlockResize xa{sv} 1 1 nod-name s d":                                      "block_resize.nod-name: unknown member; there are device, node-name",
+		"Balloon xa{sv} 1 1 x i 1":                                                 "balloon.x: unknown member; there are none",
 		"Cont a{sv} 1 x i 1":                                                       "cont.x: unknown member; there are none",
-		"BlockdevAdd sa{sv} null-co 1 filename s f":                                "blockdev-add.filename: unknown member; there are driver, node-name, discard, cache, active, read-only, auto-read-only, force-share, detect-zeroes, size, latency-ns, read-zeroes",
+		"BlockdevAdd sa{sv} null-co 1 filename s f":                                "blockdev-add.filename: unknown member; there are node-name, discard, cache, active, read-only, auto-read-only, force-share, detect-zeroes, size, latency-ns, read-zeroes",
 		"BlockdevAdd sa{sv} raw 1 file a{sv} 2 driver s file file s f":             "blockdev-add.file.file: unknown member; there are driver, node-name, discard, cache, active, read-only, auto-read-only, force-share, detect-zeroes, filename, pr-manager, locking, aio, aio-max-batch, drop-cache, x-check-cache-dropped",
 		"BlockResize a{sv} 1 node-name s d":                                        "block_resize.size: missing",
 		"BlockdevAdd sa{sv} qcow2 0":                                               "blockdev-add.file: missing",

@@ -35,13 +35,17 @@ func (s *shape) find(name []byte) (m *member, rank int) {
 // maxNames is how many members an error lists; blockdev-add has 60 in its largest branch.
 const maxNames = 64
 
-// names says for an error which members there are.
-func (s *shape) names() string {
+// names says for an error which members there are that can be in the dictionary, by what has been seen: not those that are an
+// argument of their own, or follow from the object.
+func (s *shape) names(seen []given) string {
 	var names []string
 	for _, t := range s.parts[:s.count] {
-		for _, m := range t.members {
-			names = append(names, m.name)
+		for i, m := range t.members {
+			if seen[i] != asOwn && seen[i] != asArgument {
+				names = append(names, m.name)
+			}
 		}
+		seen = seen[len(t.members):]
 	}
 	switch more := len(names) - maxNames; {
 	case len(names) == 0:

@@ -1,7 +1,5 @@
 package schema
 
-import "strings"
-
 // eventArgs are the arguments of every event's signal: uniform, because the
 // members of events come and go with QEMU's versions.
 var eventArgs = []Arg{{Name: "data", Type: "a{sv}"}, {Name: "timestamp_us", Type: "x"}}
@@ -19,16 +17,6 @@ func (t *Table) Signals() []Signal {
 		Signal{Name: "Other", Args: append([]Arg{{Name: "name", Type: "s"}}, eventArgs...)},
 		Signal{Name: "Lost", Args: []Arg{{Name: "count", Type: "t"}}},
 	)
-}
-
-// EventLike returns the event that a signal is, or whose name in other letters this is; "" if there is none.
-func (t *Table) EventLike(name string) string {
-	for _, e := range t.events {
-		if e.member == name || strings.EqualFold(e.name, name) {
-			return e.name
-		}
-	}
-	return ""
 }
 
 func (e event) signal() Signal {

@@ -77,7 +77,7 @@ func (a Action) String() string { return a.name }
 // Listed are the actions that are known: the commands and events of the tables, sorted, and those that are neither.
 func Listed() []Action {
 	var all []Action
-	for _, name := range slices.Sorted(maps.Keys(commandClasses)) {
+	for _, name := range Commands() {
 		all = append(all, Command(name))
 	}
 	for _, name := range slices.Sorted(maps.Keys(eventClasses)) {

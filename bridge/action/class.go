@@ -38,6 +38,8 @@ var (
 	}
 	commandClasses = parseClasses("risk.tsv", riskTSV)
 	eventClasses   = parseClasses("events.tsv", eventsTSV)
+
+	commands = slices.Sorted(maps.Keys(commandClasses))
 )
 
 // CommandClass is the class of a QMP command; ClassHost for one that is not known.
@@ -59,6 +61,12 @@ func EventClass(event string) Class {
 
 // IsListed tells whether a command is in the table.
 func IsListed(command string) bool { return commandClasses[command] != "" }
+
+// IsListedEvent tells whether an event is in the table.
+func IsListedEvent(event string) bool { return eventClasses[event] != "" }
+
+// Commands are those of the table, sorted.
+func Commands() []string { return slices.Clone(commands) }
 
 // ClassOf is the class of an action by its name in policies and in the audit.
 func ClassOf(name string) Class {

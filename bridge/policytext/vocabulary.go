@@ -8,15 +8,12 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/agnivade/levenshtein"
 	"github.com/cedar-policy/cedar-go/types"
 
 	"qmp-dbus-bridge/bridge/account"
 	"qmp-dbus-bridge/bridge/action"
+	"qmp-dbus-bridge/bridge/spelling"
 )
-
-// maxSlip is how many letters a word may differ in from one that is suggested instead.
-const maxSlip = 2
 
 // shape says what of a value a policy may ask for.
 type shape struct {
@@ -170,16 +167,7 @@ func unknown(what, word string, known []string) string {
 
 // suggest says which of the known words was meant, if one is close.
 func suggest(word string, known []string) string {
-	best, distance := "", maxSlip+1
-	for _, candidate := range slices.Sorted(slices.Values(known)) {
-		d := levenshtein.ComputeDistance(word, candidate)
-		if strings.EqualFold(word, candidate) {
-			d = 0
-		}
-		if d < distance && 2*d <= len(word) {
-			best, distance = candidate, d
-		}
-	}
+	best := spelling.Nearest(word, known)
 	if best == "" {
 		return ""
 	}
