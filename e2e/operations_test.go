@@ -277,9 +277,9 @@ func testOperations(t *testing.T, qemu string, flags []string) {
 	}
 	reader := viewer.MustDial(t, b.address)
 	python := startFollower(t, viewer, b.address)
-	base := python.sees()
 	monitor := rig.Start(t, viewer.Command("gdbus", "monitor", "--address", b.address, "--dest", busName))
-	monitor.WaitOutput(t, "is owned by")
+	o.untilHeard(monitor)
+	base, before := python.sees(), len(monitor.Output())
 	for n := range operationCount {
 		kindsOfOperations[o.rand.IntN(len(kindsOfOperations))](o)
 		if n == operationCount/2 {
@@ -292,8 +292,21 @@ func testOperations(t *testing.T, qemu string, flags []string) {
 		}
 	}
 	o.agreed("gdbus monitor tells the same", func() string {
-		return cmp.Diff(shown(t, reader), replay(t, base, monitor.Output()))
+		return cmp.Diff(shown(t, reader), replay(t, base, monitor.Output()[before:]))
 	})
+}
+
+// untilHeard waits until gdbus monitor has shown all there was to hear. It says that it watches before it asks the bus for
+// the signals, so something changes until it hears of that.
+func (o *operations) untilHeard(monitor *rig.Process) {
+	o.t.Helper()
+	size := 0
+	rig.Eventually(o.t, "gdbus monitor hears the bridge", func() bool {
+		size += 512
+		o.call("BlockResize", size, options("node-name", "image"))
+		return strings.Contains(monitor.Output(), "'VirtualSize'")
+	})
+	monitor.WaitOutput(o.t, fmt.Sprintf("{'VirtualSize': <uint64 %d>}, @as [])\n", size))
 }
 
 // replay is what there is by the output of gdbus monitor, after base.
@@ -305,9 +318,11 @@ func replay(t testing.TB, base snapshot, output string) snapshot {
 	}
 	cmd := exec.Command("/usr/bin/python3", followScript, "--replay", string(text))
 	cmd.Stdin = strings.NewReader(output)
+	var complaint strings.Builder
+	cmd.Stderr = &complaint
 	end, err := cmd.Output()
 	if err != nil {
-		t.Fatalf("%s: %v:\n%s", followScript, err, output)
+		t.Fatalf("%s: %v: %s\nafter %s:\n%s", followScript, err, complaint.String(), text, output)
 	}
 	return parseSnapshot(t, end)
 }
