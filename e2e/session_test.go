@@ -306,7 +306,7 @@ func TestQMPListenRefused(t *testing.T) {
 	for path, want := range map[string]string{
 		filepath.Join(dir, "none/qmp"): "--qmp-listen: lstat " + dir + "/none: no such file or directory: make the directory",
 		filepath.Join(open, "qmp"):     "--qmp-listen: " + open + " can be written by others (mode 0777)",
-		vm.Monitors[0]:                 "--qmp-listen: " + vm.Monitors[0] + " is in use by another program",
+		vm.Monitors[0]:                 "--qmp-listen: " + vm.Monitors[0] + " is the socket of a program that is running",
 	} {
 		printed, status := rig.Run(t, command("serve", "--qmp", vm.Monitors[0], "--bus-dir", filepath.Join(dir, "bus"), "--qmp-listen", path))
 		if status != 1 || !strings.Contains(printed, want) {

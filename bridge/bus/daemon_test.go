@@ -159,7 +159,7 @@ func TestForeignBusAnswers(t *testing.T) {
 	l, err := net.Listen("unix", filepath.Join(dir, "bus"))
 	mustDo(t, err)
 	defer l.Close()
-	startFails(t, private(dir), "is the socket of a bus that is running")
+	startFails(t, private(dir), "is the socket of a program that is running")
 	if _, err := os.Stat(filepath.Join(dir, "bus")); err != nil {
 		t.Errorf("the other's socket: %v", err)
 	}

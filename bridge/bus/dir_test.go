@@ -80,11 +80,11 @@ var directories = []struct {
 	{"something in the socket's place", func(t *testing.T, dir string) {
 		mkdir(t, dir, 0o700)
 		mustDo(t, os.Mkdir(filepath.Join(dir, "bus"), 0o700))
-	}, 0o700, "in the way"},
+	}, 0o700, "is no socket: choose another directory"},
 	{"a link in the socket's place", func(t *testing.T, dir string) {
 		mkdir(t, dir, 0o700)
 		mustDo(t, os.Symlink("/run/dbus/system_bus_socket", filepath.Join(dir, "bus")))
-	}, 0o750, "in the way"},
+	}, 0o750, "is no socket: choose another directory"},
 	{"a link in the configuration's place", func(t *testing.T, dir string) { // which is removed, not followed
 		mkdir(t, dir, 0o700)
 		mustDo(t, os.Symlink("/dev/null", filepath.Join(dir, "bus.conf")))

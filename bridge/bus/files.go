@@ -4,11 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
 	"os"
 	"path/filepath"
 
-	"golang.org/x/sys/unix"
+	"qmp-dbus-bridge/bridge/trusted"
 )
 
 // ourFiles are what is in the directory of a bus: its socket and its configuration.
@@ -16,23 +15,11 @@ var ourFiles = []string{"bus", "bus.conf"}
 
 // clear removes a bus's remains, and fails if a live one still answers.
 func (d *directory) clear() error {
-	socket := filepath.Join(d.path, "bus")
-	info, err := os.Lstat(socket)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return d.removeRemains()
-	case err != nil:
-		return err
-	case info.Mode().Type() != fs.ModeSocket:
-		return fmt.Errorf("%s is in the way: it is not a socket", socket)
+	removed, err := trusted.RemoveSocket(filepath.Join(d.path, "bus"))
+	if err != nil {
+		return fmt.Errorf("%w: choose another directory with --bus-dir", err)
 	}
-	conn, err := net.Dial("unix", socket)
-	if err == nil {
-		conn.Close()
-	}
-	if !errors.Is(err, unix.ECONNREFUSED) {
-		return fmt.Errorf("%s is the socket of a bus that is running: end it, or use another directory", socket)
-	}
+	d.made = d.made || removed
 	return d.removeRemains()
 }
 

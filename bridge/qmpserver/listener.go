@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -44,8 +43,8 @@ func Listen(path string, mode fs.FileMode, gid int) (*Listener, error) {
 	if len(l.path) > socket.MaxPath {
 		return nil, fmt.Errorf("%s: a socket's path has %d bytes at most", l.path, socket.MaxPath)
 	}
-	if err := removeLeftover(l.path); err != nil {
-		return nil, err
+	if _, err := trusted.RemoveSocket(l.path); err != nil {
+		return nil, fmt.Errorf("%w: choose another path", err)
 	}
 	if l.fd, err = unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0); err != nil {
 		return nil, os.NewSyscallError("socket", err)
@@ -70,28 +69,6 @@ func (l *Listener) open(mode fs.FileMode, gid int) error {
 		return errors.Join(err, os.Remove(l.path))
 	}
 	return nil
-}
-
-// removeLeftover removes a socket at which nobody listens any more.
-func removeLeftover(path string) error {
-	info, err := os.Lstat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	if info.Mode().Type() != fs.ModeSocket {
-		return fmt.Errorf("%s is there, and is no socket: choose another path", path)
-	}
-	conn, err := net.Dial("unix", path)
-	if err == nil {
-		conn.Close()
-	}
-	if !errors.Is(err, syscall.ECONNREFUSED) {
-		return fmt.Errorf("%s is in use by another program: choose another path", path)
-	}
-	return os.Remove(path)
 }
 
 // FD is the descriptor at which connections are accepted, for who confines the process. It stays the Listener's.

@@ -72,7 +72,7 @@ func TestLeftover(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := qmpserver.Listen(path, 0o600, -1); err == nil || !strings.Contains(err.Error(), "is in use by another program") {
+	if _, err := qmpserver.Listen(path, 0o600, -1); err == nil || !strings.Contains(err.Error(), "is the socket of a program that is running: choose another path") {
 		t.Errorf("at one in use: %v", err)
 	}
 	old.SetUnlinkOnClose(false)

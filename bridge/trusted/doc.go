@@ -6,4 +6,6 @@
 // Each directory from the root on belongs to root or the user, and others can't write it; or it is sticky, as /tmp, where
 // they can't replace what is somebody else's. Links are followed where they are root's or the user's, 40 at
 // most. Access control lists show as the group's rights; capabilities, and who can mount, are not looked at.
+//
+// [RemoveSocket] makes room there for a socket.
 package trusted
