@@ -126,16 +126,16 @@ func (b *Bridge) Join(ctx context.Context, address string, policy *access.Author
 		Log: b.log, Limit: b.config.Limits.Callers,
 		OnGone: b.forget, OnNames: b.rename,
 	})
-	seat, err := endpoint.Dial(ctx, address, b.log)
+	seat, err := endpoint.Dial(ctx, address, endpoint.Config{
+		Log: b.log, Limits: b.config.Limits.Limits, Account: b.account,
+		OnDrain: func() {
+			b.losses.tell()
+			b.mirror.retell()
+		},
+	})
 	if err != nil {
 		return fmt.Errorf("bus %s: %w", address, err)
 	}
-	seat.SetLimits(b.config.Limits.Limits)
-	seat.OnAccount(b.account)
-	seat.OnDrain(func() {
-		b.losses.tell()
-		b.mirror.retell()
-	})
 	b.seat.Store(seat)
 	return seat.RequestName(ctx, b.config.BusName)
 }
@@ -144,7 +144,7 @@ func (b *Bridge) Join(ctx context.Context, address string, policy *access.Author
 func (b *Bridge) Probe(ctx context.Context, address string) error {
 	ctx, cancel := context.WithTimeout(ctx, b.config.Patience.Bus)
 	defer cancel()
-	seat, err := endpoint.Dial(ctx, address, b.log)
+	seat, err := endpoint.Dial(ctx, address, endpoint.Config{Log: b.log})
 	if err != nil {
 		return fmt.Errorf("bus %s: %w", address, err)
 	}

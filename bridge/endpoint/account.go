@@ -67,7 +67,7 @@ func (q *queue) leave(s *sender) {
 	if q.accountOf != nil {
 		delete(q.byKey, a.key)
 	}
-	delete(q.rests.until, a)
+	q.rests.Forget(a)
 	q.idle = a
 }
 

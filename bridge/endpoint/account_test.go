@@ -38,9 +38,8 @@ func (a *accounts) learn(sender string) {
 // accountable makes a Conn that holds all calls back, whose senders have accounts.
 func accountable(t *testing.T, h endpoint.Handler) (*endpoint.Conn, *bus, *accounts) {
 	t.Helper()
-	c, b := newConn(t)
 	a := &accounts{unknown: map[string]bool{}}
-	c.OnAccount(a.of)
+	c, b := open(t, endpoint.Config{Log: discard, Account: a.of})
 	serve(t, c, h)
 	return c, b, a
 }

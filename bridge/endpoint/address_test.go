@@ -37,7 +37,7 @@ func TestDial(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err := endpoint.Dial(t.Context(), tt.address, discard)
+			_, err := endpoint.Dial(t.Context(), tt.address, quiet)
 			if err == nil || tt.is != nil && !gone(err, tt.is) {
 				t.Errorf("Dial(%q) = %v, want %v", tt.address, err, tt.is)
 			}

@@ -57,11 +57,17 @@ func newBus(t testing.TB) (*bus, *socket.Conn) {
 // newConn makes a Conn that has joined a bus.
 func newConn(t testing.TB) (*endpoint.Conn, *bus) {
 	t.Helper()
+	return open(t, quiet)
+}
+
+// open is newConn with a configuration.
+func open(t testing.TB, config endpoint.Config) (*endpoint.Conn, *bus) {
+	t.Helper()
 	b, ours := newBus(t)
 	// What a bus answers does not depend on when it is asked.
 	b.write("OK 0123456789abcdef0123456789abcdef\r\nAGREE_UNIX_FD\r\n")
 	b.replyTo(1, "s", func(e *wire.Encoder) { e.String(self) })
-	c, err := endpoint.Open(t.Context(), ours, discard)
+	c, err := endpoint.Open(t.Context(), ours, config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +83,10 @@ func newConn(t testing.TB) (*endpoint.Conn, *bus) {
 	return c, b
 }
 
-var discard = slog.New(slog.DiscardHandler)
+var (
+	discard = slog.New(slog.DiscardHandler)
+	quiet   = endpoint.Config{Log: discard}
+)
 
 // handler is a Handler made of a function.
 type handler func(*endpoint.Call) endpoint.Verdict

@@ -14,12 +14,11 @@ import (
 // Conn is a connection to a bus. Its methods may be called from any goroutine,
 // RequestName and Serve from one at a time.
 type Conn struct {
-	log   *slog.Logger
-	sock  *socket.Conn
-	queue *queue
-	name  string // our unique name
-	// onDrain is called when all that was written has left; see OnDrain.
-	onDrain func()
+	log     *slog.Logger
+	sock    *socket.Conn
+	queue   *queue
+	name    string // our unique name
+	onDrain func() // Config.OnDrain; may be nil
 	limits  Limits
 	serial  atomic.Uint32
 	// encoders are idle *wire.Encoder with what buffer they grew, if it is small.
@@ -31,8 +30,23 @@ type Conn struct {
 	in      framer
 }
 
+// Config is how a Conn serves. All but Log may be left zero.
+type Config struct {
+	Log    *slog.Logger
+	Limits Limits // of what callers may make us hold
+	// Account tells who answers for a sender, so that the senders of one account share
+	// a turn, and half of what all senders may make us hold: however many connections somebody opens, others
+	// are served. It also tells who is an administrator: all others together have three quarters, and seven
+	// eighths with those who are not known. It is called with locks held, must not block or call us, and says Unknown for a
+	// sender that it does not know yet, until Wake names that one. Without it each sender answers for
+	// itself.
+	Account func(sender string) (a Account, admin bool)
+	// OnDrain is called, on a goroutine of ours, each time the bus has taken all that had to wait; it must not block.
+	OnDrain func()
+}
+
 // Dial connects to the bus at a D-Bus address, authenticates as our uid and says Hello.
-func Dial(ctx context.Context, address string, log *slog.Logger) (*Conn, error) {
+func Dial(ctx context.Context, address string, config Config) (*Conn, error) {
 	path, err := SocketPath(address)
 	if err != nil {
 		return nil, err
@@ -41,15 +55,14 @@ func Dial(ctx context.Context, address string, log *slog.Logger) (*Conn, error) 
 	if err != nil {
 		return nil, err
 	}
-	return Open(ctx, sock, log)
+	return Open(ctx, sock, config)
 }
 
 // Open does what Dial does on a connected socket, which it owns from then on.
-func Open(ctx context.Context, sock *socket.Conn, log *slog.Logger) (*Conn, error) {
-	c := &Conn{log: log, sock: sock, in: framer{sock: sock, log: log, most: MaxMessage}, onDrain: func() {}}
-	c.queue = newQueue(c)
-	c.in.refuses = c.refuses
-	c.SetLimits(Limits{})
+func Open(ctx context.Context, sock *socket.Conn, config Config) (*Conn, error) {
+	c := &Conn{log: config.Log, sock: sock, onDrain: config.OnDrain, limits: config.Limits.withDefaults()}
+	c.in = framer{sock: sock, log: c.log, most: c.limits.Message, refuses: c.refuses}
+	c.queue = newQueue(c, config.Account)
 	sock.OnDrain(c.drained)
 	if err := c.within(ctx, c.handshake); err != nil {
 		return nil, errors.Join(fmt.Errorf("join the bus: %w", err), c.Close())
@@ -61,8 +74,8 @@ func Open(ctx context.Context, sock *socket.Conn, log *slog.Logger) (*Conn, erro
 func (c *Conn) UniqueName() string { return c.name }
 
 // Close leaves the bus: it ends Serve, waits for it and for what is being handled, and
-// releases all that is still held. It must not be called by a Handler or what OnDrain
-// calls.
+// releases all that is still held. It must not be called by a Handler or
+// Config.OnDrain.
 func (c *Conn) Close() error {
 	err := c.sock.Close()
 	c.reading.Lock()

@@ -70,7 +70,7 @@ func startDaemon(t testing.TB) string {
 func serveDaemon(t testing.TB, h endpoint.Handler) (*endpoint.Conn, *dbus.Conn) {
 	t.Helper()
 	address := startDaemon(t)
-	c, err := endpoint.Dial(t.Context(), address, discard)
+	c, err := endpoint.Dial(t.Context(), address, quiet)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -195,7 +195,7 @@ func TestDaemonSignals(t *testing.T) {
 
 func TestDaemonNames(t *testing.T) {
 	address := startDaemon(t)
-	c, err := endpoint.Dial(t.Context(), address, discard)
+	c, err := endpoint.Dial(t.Context(), address, quiet)
 	if err != nil {
 		t.Fatal(err)
 	}

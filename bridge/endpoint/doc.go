@@ -35,7 +35,7 @@
 //
 // # Usage
 //
-//	conn, err := endpoint.Dial(ctx, "unix:path=/run/vm/bus", logger)
+//	conn, err := endpoint.Dial(ctx, "unix:path=/run/vm/bus", endpoint.Config{Log: logger})
 //	...
 //	err = conn.RequestName(ctx, "org.qemu.VM1")
 //	...

@@ -48,7 +48,7 @@ func TestOpen(t *testing.T) {
 			if tt.want == "" {
 				b.write(hello(b))
 			}
-			c, err := endpoint.Open(t.Context(), ours, discard) // does not wait for more
+			c, err := endpoint.Open(t.Context(), ours, quiet) // does not wait for more
 			if tt.want != "" {
 				if err == nil || !strings.Contains(err.Error(), tt.want) {
 					t.Fatalf("Open = %v, want an error with %q", err, tt.want)
@@ -77,7 +77,7 @@ func TestOpenPieces(t *testing.T) {
 				b.readAuth()
 				b.sock.Close()
 			}()
-			c, err := endpoint.Open(t.Context(), ours, discard)
+			c, err := endpoint.Open(t.Context(), ours, quiet)
 			if err == nil {
 				c.Close()
 			}
@@ -92,7 +92,7 @@ func TestOpenPieces(t *testing.T) {
 			b.write(all[i : i+1])
 		}
 	}()
-	c, err := endpoint.Open(t.Context(), ours, discard)
+	c, err := endpoint.Open(t.Context(), ours, quiet)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +104,7 @@ func TestOpenSilentBus(t *testing.T) {
 		t.Run(said, func(t *testing.T) {
 			b, ours := newBus(t)
 			b.write(said)
-			if _, err := endpoint.Open(short(t), ours, discard); !errors.Is(err, context.DeadlineExceeded) {
+			if _, err := endpoint.Open(short(t), ours, quiet); !errors.Is(err, context.DeadlineExceeded) {
 				t.Errorf("Open = %v, want %v", err, context.DeadlineExceeded)
 			}
 		})
@@ -118,7 +118,7 @@ func TestOpenCancelled(t *testing.T) {
 		b.readAuth()
 		cancel()
 	}()
-	if _, err := endpoint.Open(ctx, ours, discard); !errors.Is(err, context.Canceled) {
+	if _, err := endpoint.Open(ctx, ours, quiet); !errors.Is(err, context.Canceled) {
 		t.Errorf("Open = %v, want %v", err, context.Canceled)
 	}
 }
@@ -128,7 +128,7 @@ func TestOpenEarlyFD(t *testing.T) {
 	writers, readers := pipes(t, 1)
 	b.write(authOK+"AGREE_UNIX_FD\r\n", writers...)
 	b.write(hello(b))
-	_, err := endpoint.Open(t.Context(), ours, discard)
+	_, err := endpoint.Open(t.Context(), ours, quiet)
 	if err == nil || !strings.Contains(err.Error(), "file descriptor") {
 		t.Errorf("Open = %v, want an error about the file descriptor", err)
 	}
@@ -149,7 +149,7 @@ func TestOpenForgedReply(t *testing.T) {
 		b.send(call(caller, "Early"), nil, writers...)
 		b.write(hello(b))
 	}()
-	c, err := endpoint.Open(t.Context(), ours, discard)
+	c, err := endpoint.Open(t.Context(), ours, quiet)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -178,7 +178,7 @@ func TestOpenHelloFails(t *testing.T) {
 			b.write(authOK + "AGREE_UNIX_FD\r\n")
 			tt.h.Sender, tt.h.ReplySerial = driver, 1
 			b.send(tt.h, tt.fill)
-			_, err := endpoint.Open(t.Context(), ours, discard)
+			_, err := endpoint.Open(t.Context(), ours, quiet)
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("Open = %v, want an error with %q", err, tt.want)
 			}

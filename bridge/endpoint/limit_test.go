@@ -47,8 +47,7 @@ func TestMaxMessage(t *testing.T) {
 func TestSmallMaxMessage(t *testing.T) {
 	const most = 4 << 10
 	entered, leave := make(chan struct{}, 1), make(chan struct{})
-	c, b := newConn(t)
-	c.SetLimits(endpoint.Limits{Message: most})
+	c, b := open(t, endpoint.Config{Log: discard, Limits: endpoint.Limits{Message: most}})
 	serve(t, c, handler(func(call *endpoint.Call) endpoint.Verdict {
 		if call.Member == "Block" { // until what follows can be read at once
 			entered <- struct{}{}
@@ -238,11 +237,10 @@ func heap() int {
 }
 
 // Limits that are set are kept: at each, and one past it.
-func TestSetLimits(t *testing.T) {
+func TestLimits(t *testing.T) {
 	h := hold()
 	h.all = true
-	c, b := newConn(t)
-	c.SetLimits(endpoint.Limits{QueuedCalls: 3, CallFDs: 20, HeldFDs: 64})
+	c, b := open(t, endpoint.Config{Log: discard, Limits: endpoint.Limits{QueuedCalls: 3, CallFDs: 20, HeldFDs: 64}})
 	serve(t, c, h)
 	for range 3 {
 		b.send(call(caller, "Echo"), nil)

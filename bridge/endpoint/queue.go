@@ -43,16 +43,19 @@ type queue struct {
 	running bool                          // a turn is being taken
 	accounts
 	pools
-	rests   rests
-	changed sync.Cond // signalled when there may be a turn to take, or none is any more
+	rests   turns.Rests[*account] // whose large calls may not start now
+	changed sync.Cond             // signalled when there may be a turn to take, or none is any more
 	closed  bool
 	current *sender // whose call is being handled
 }
 
-func newQueue(c *Conn) *queue {
-	q := &queue{drop: c.drop, refuse: c.answerRefused, blocked: c.backlogged, senders: map[string]*sender{}, pools: newPools()}
+func newQueue(c *Conn, accountOf func(string) (Account, bool)) *queue {
+	q := &queue{
+		drop: c.drop, refuse: c.answerRefused, blocked: c.backlogged, accountOf: accountOf, limits: c.limits,
+		senders: map[string]*sender{}, pools: newPools(),
+	}
 	q.changed.L = &q.mu
-	q.rests = newRests(q.rested)
+	q.rests = turns.NewRests[*account](q.rested)
 	return q
 }
 
@@ -86,7 +89,7 @@ func (q *queue) tell() {
 	if q.running {
 		return
 	}
-	_, found := q.large.Find(q.rests.awake)
+	_, found := q.large.Find(q.awake)
 	if found || !q.ready.Empty() {
 		q.changed.Broadcast()
 	}
@@ -154,19 +157,22 @@ func (q *queue) run() {
 	defer q.mu.Unlock()
 	for !q.closed {
 		quick := q.free() && q.next(&q.ready, nil)
-		large := q.free() && q.next(&q.large, q.rests.awake)
+		large := q.free() && q.next(&q.large, q.awake)
 		if !quick && !large {
 			q.changed.Wait()
 		}
 	}
 }
 
+// awake tells whether a large call of s may start.
+func (q *queue) awake(s *sender) bool { return !q.rests.Resting(s.account) }
+
 // rested takes turns again when an account has rested.
 func (q *queue) rested() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if !q.closed {
-		q.rests.end()
+		q.rests.End()
 		q.tell()
 	}
 }
@@ -203,7 +209,7 @@ func (q *queue) turn(s *sender) {
 	q.mu.Lock()
 	q.current = nil
 	if c.size > quickCall && s.account.bytes > calm {
-		q.rests.begin(s.account, pace*time.Since(began))
+		q.rests.Begin(s.account, pace*time.Since(began))
 	}
 	left := s.left
 	s.left = false
@@ -246,7 +252,7 @@ func (q *queue) clear() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.closed = true
-	q.rests.alarm.Stop()
+	q.rests.Stop()
 	q.changed.Broadcast()
 	for q.running {
 		q.changed.Wait()

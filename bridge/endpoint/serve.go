@@ -122,27 +122,10 @@ func (c *Conn) handle(h Handler, call *Call) Verdict {
 // drop closes the descriptors of a call that nobody took.
 func (c *Conn) drop(call *Call) { closeAll(c.log, call.TakeFDs()) }
 
-// OnDrain has f called, on a goroutine of ours, each time the bus has taken all that
-// had to wait; f must not block. It is called before Serve.
-func (c *Conn) OnDrain(f func()) { c.onDrain = f }
-
-// SetLimits sets what callers may make us hold. It is called before Serve.
-func (c *Conn) SetLimits(limits Limits) {
-	c.limits = limits.withDefaults()
-	c.in.most = c.limits.Message
-	c.queue.limits = c.limits
-}
-
-// OnAccount has f tell who answers for a sender, so that the senders of one account share
-// a turn, and half of what all senders may make us hold: however many connections somebody opens, others
-// are served. It also tells who is an administrator: all others together have three quarters, and seven
-// eighths with those who are not known. f is called with locks held, must not block or call us, and says Unknown for a sender
-// that it does not know yet, until Wake names that one. Without it each sender answers for
-// itself. It is called before Serve.
-func (c *Conn) OnAccount(f func(sender string) (a Account, admin bool)) { c.queue.accountOf = f }
-
 func (c *Conn) drained() {
-	c.onDrain()
+	if c.onDrain != nil {
+		c.onDrain()
+	}
 	c.queue.resume()
 }
 

@@ -62,15 +62,15 @@ func signal(c *endpoint.Conn) error {
 // While the bus does not read, calls are not started, signals refused and nothing is
 // lost; when it reads, all goes on.
 func TestSlowBus(t *testing.T) {
-	c, b := newConn(t)
+	var c *endpoint.Conn
 	var drained atomic.Int64
-	c.OnDrain(func() {
+	c, b := open(t, endpoint.Config{Log: discard, OnDrain: func() {
 		if drained.Add(1) == 1 {
 			if err := signal(c); err != nil {
 				t.Errorf("Signal when drained: %v", err)
 			}
 		}
-	})
+	}})
 	_, handled, calls := stuff(t, c, b)
 	if n := handled.Load(); n > 4<<20/(256<<10)+3 { // and what fits into the socket
 		t.Errorf("%d calls were started", n)

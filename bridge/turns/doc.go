@@ -5,6 +5,8 @@
 // The bridge has it decide whose calls are handled next (bridge/endpoint), and whose commands
 // QEMU gets next.
 //
+// [Rests] are groups that may have none for a time.
+//
 // # Limits
 //
 // A [List] has none: whoever adds to it bounds how many wait. It is not safe for concurrent use. Its
