@@ -23,6 +23,7 @@ type Conn struct {
 	serial  atomic.Uint32
 	// encoders are idle *wire.Encoder with what buffer they grew, if it is small.
 	encoders sync.Pool
+	asks     asks
 
 	// reading guards in. It is held as long as somebody reads, so that Close can wait
 	// for that.
@@ -81,6 +82,7 @@ func (c *Conn) Close() error {
 	c.reading.Lock()
 	defer c.reading.Unlock()
 	c.queue.clear()
+	c.asks.end() // Serve may never have run
 	closeAll(c.log, c.in.fds)
 	c.in.fds = nil
 	return err

@@ -1,10 +1,11 @@
 // Package endpoint is the bridge's seat on a D-Bus: it authenticates, owns the
 // bus name, takes method calls in and sends replies and signals out.
 //
-// godbus is a good client and is used as one elsewhere. It is not used here,
+// godbus is a good client and is used as one elsewhere, to the bus itself. It is not used here,
 // because it starts a goroutine for every call: 2000 pipelined calls of one sender
 // came out in another order 82 to 98 times, 100 000 of them took a server from
-// 4 MB to 1 GB, and descriptors sent to unknown methods leaked (godbus 5.2.4).
+// 4 MB to 1 GB, and descriptors sent to unknown methods leaked; and as a client it takes an answer by its number alone, whoever
+// sends it, and decodes as much as comes (godbus 5.2.4).
 //
 // # How a call flows
 //
@@ -23,6 +24,8 @@
 //
 // Who has more than 1 MiB waiting has his larger calls paced: after each he rests for some times as long as it
 // took. What comes meanwhile waits, or is refused at the price of its header, so that reading goes on.
+//
+// What we ask others ([Conn.Ask]) is answered on the goroutine that reads; an answer counts if it is from whom was asked.
 //
 // Replies and signals are written whole, at once where the socket takes them and by
 // a writer goroutine where it does not, so that nobody who sends ever waits.

@@ -59,6 +59,10 @@ const (
 	// sent.
 	pace = 15
 
+	// maxAsks is how many questions of ours may wait for an answer: one of each helper whose Id is asked for, and
+	// some more. The private bus lets one connection wait for 1024.
+	maxAsks = 128
+
 	// keepEncoder is how large an encoder's buffer may be to be kept for the next message, in
 	// bytes: room for the largest ordinary reply, QEMU's schema. The collector takes those
 	// that nobody uses.

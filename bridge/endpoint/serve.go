@@ -32,6 +32,7 @@ func (c *Conn) Serve(h Handler) error {
 	turns.Go(c.queue.run)
 	defer turns.Wait()
 	defer c.queue.clear()
+	defer c.asks.end()
 	for {
 		f, err := c.in.next()
 		if err != nil {
@@ -44,8 +45,11 @@ func (c *Conn) Serve(h Handler) error {
 			closeAll(c.log, f.fds)
 			d := f.Decoder()
 			return fmt.Errorf("%s: %w", d.String(), ErrNameLost)
-		default: // replies to nothing, signals that we did not ask for
+		default: // answers, replies to nothing, signals that we did not ask for
 			closeAll(c.log, f.fds)
+			if f.Type == wire.MethodReturn || f.Type == wire.Error {
+				c.answered(&f)
+			}
 		}
 	}
 }
@@ -82,8 +86,12 @@ func (c *Conn) exceeds(f *frame) string {
 
 // refuses tells why a message of which there is only the header would be refused, if it would.
 func (c *Conn) refuses(f *frame) (exceeded string) {
-	if exceeded = c.exceeds(f); exceeded == "" && f.Type == wire.MethodCall {
+	switch exceeded = c.exceeds(f); {
+	case exceeded != "":
+	case f.Type == wire.MethodCall:
 		exceeded = c.queue.wouldRefuse(c.callOf(f))
+	case f.Type == wire.MethodReturn || f.Type == wire.Error:
+		exceeded = fmt.Sprintf("the answer is larger than %d bytes", idleBuffer)
 	}
 	return exceeded
 }
