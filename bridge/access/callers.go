@@ -27,6 +27,9 @@ type CallersConfig struct {
 	// OnGone is called with every unique name that leaves the bus, known or not, after it was forgotten, and OnNames
 	// with every one that has got or lost a well-known name, after Update tells so. Run calls them; they must not block.
 	OnGone, OnNames func(name string)
+	// OnChange is called after each change of who is on the bus, or owns which name, and when it is known who owns which at the start.
+	// Run calls it; it must not block.
+	OnChange func()
 }
 
 func (c CallersConfig) withDefaults() CallersConfig {
@@ -36,6 +39,9 @@ func (c CallersConfig) withDefaults() CallersConfig {
 	}
 	if c.OnNames == nil {
 		c.OnNames = func(string) {}
+	}
+	if c.OnChange == nil {
+		c.OnChange = func() {}
 	}
 	return c
 }
@@ -105,6 +111,7 @@ func (c *Callers) Run(ctx context.Context) error {
 		return fmt.Errorf("callers: watch the bus: %w", err)
 	}
 	c.readNames(ctx)
+	c.config.OnChange()
 	close(c.watching)
 	for {
 		select {
@@ -137,6 +144,7 @@ func (c *Callers) hear(signal *dbus.Signal) {
 	switch {
 	case signal.Sender != driver || signal.Path != driverPath || signal.Name != driver+".NameOwnerChanged",
 		dbus.Store(signal.Body, &name, &from, &to) != nil:
+		return
 	case !strings.HasPrefix(name, ":"):
 		for _, unique := range c.moved(name, from, to) {
 			c.config.OnNames(unique)
@@ -145,6 +153,7 @@ func (c *Callers) hear(signal *dbus.Signal) {
 		c.forget(name)
 		c.config.OnGone(name)
 	}
+	c.config.OnChange()
 }
 
 // Lookup returns who is behind a unique name. It never blocks. When that is not known yet, the error is

@@ -118,6 +118,23 @@ func (c *Callers) tellNames(unique string) {
 	}
 }
 
+// Owners tells which connections own a name that is within, or below it, with those names, sorted: as far as the names of all are
+// known, and those of one that owns more than 64 are not.
+func (c *Callers) Owners(within string) map[string][]string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	found := map[string][]string{}
+	for unique, names := range c.owners.names {
+		for _, name := range names {
+			if name == within || strings.HasPrefix(name, within+".") {
+				found[unique] = append(found[unique], name)
+			}
+		}
+		slices.Sort(found[unique])
+	}
+	return found
+}
+
 // readNames learns who owns what. The bus is watched already: changes meanwhile are heard of afterwards, one by one, and what
 // they say last is so. If it can't be read, the names of all are not known.
 func (c *Callers) readNames(ctx context.Context) {

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/godbus/dbus/v5"
+	"github.com/google/go-cmp/cmp"
 
 	"qmp-dbus-bridge/bridge/access"
 	"qmp-dbus-bridge/bridge/action"
@@ -312,5 +313,38 @@ func own(t *testing.T, conn *dbus.Conn, name string) {
 	t.Helper()
 	if reply, err := conn.RequestName(name, dbus.NameFlagDoNotQueue); err != nil || reply != dbus.RequestNameReplyPrimaryOwner {
 		t.Fatalf("RequestName %s: %v, %v", name, reply, err)
+	}
+}
+
+// TestOwners has names within one, and others, owned at the start and later: each change is told of.
+func TestOwners(t *testing.T) {
+	const driver, within1 = "org.freedesktop.DBus", "org.qemu.Helper1"
+	bus, client := startFakeBus(t, good)
+	bus.names = func(call *dbus.Message) *dbus.Message {
+		if len(call.Body) > 0 {
+			return replyTo(call, ":1.5")
+		}
+		return replyTo(call, []string{"org.qemu.Helper1.b", "org.qemu.Helper1.a", "org.qemu.Helper12", "org.qemu"})
+	}
+	changes := make(chan struct{}, 10)
+	callers, _ := runCallers(t, client, access.CallersConfig{OnChange: func() { changes <- struct{}{} }})
+	want := map[string][]string{":1.5": {"org.qemu.Helper1.a", "org.qemu.Helper1.b"}}
+	for _, step := range []struct {
+		body []any // of NameOwnerChanged
+		set  func()
+	}{
+		{nil, func() {}}, // what there was at the start
+		{[]any{":1.7", "", ":1.7"}, func() {}},
+		{[]any{"org.qemu.Helper1", "", ":1.7"}, func() { want[":1.7"] = []string{"org.qemu.Helper1"} }},
+		{[]any{"org.qemu.Helper1.a", ":1.5", ""}, func() { want[":1.5"] = []string{"org.qemu.Helper1.b"} }},
+		{[]any{":1.7", ":1.7", ""}, func() { delete(want, ":1.7") }},
+	} {
+		if step.set(); step.body != nil {
+			bus.nameOwnerChanged(driver, step.body...)
+		}
+		within(t, changes)
+		if diff := cmp.Diff(want, callers.Owners(within1)); diff != "" {
+			t.Errorf("after %v (-want +got):\n%s", step.body, diff)
+		}
 	}
 }
