@@ -3,8 +3,6 @@ package bridge
 import (
 	"maps"
 	"slices"
-
-	"qmp-dbus-bridge/bridge/inventory"
 )
 
 // announcer tells the bus of changes. What it returns an error for was not told.
@@ -20,8 +18,8 @@ type announcer interface {
 type audience struct {
 	announcer
 	vm       *object
-	objects  [inventory.Count]map[string]*object // of each query, by path
-	complete [inventory.Count]*reading           // of which objects shows all; nil: of none
+	objects  [tellers]map[string]*object // of each teller, by path
+	complete [tellers]*reading           // of which objects shows all; nil: of none
 }
 
 func newAudience(a announcer, s *state) *audience {

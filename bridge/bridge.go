@@ -15,6 +15,7 @@ import (
 	"qmp-dbus-bridge/bridge/access"
 	"qmp-dbus-bridge/bridge/audit"
 	"qmp-dbus-bridge/bridge/endpoint"
+	"qmp-dbus-bridge/bridge/helper"
 	"qmp-dbus-bridge/bridge/qmpserver"
 	"qmp-dbus-bridge/qmp"
 	"qmp-dbus-bridge/schema"
@@ -62,6 +63,7 @@ type Bridge struct {
 	paths         struct{ vm, qmp string }
 	mirror        *mirror
 	qom           *qomTree
+	helpers       *helper.Follower
 	unplugs       *unplugs
 	slots         *slots // of commands in turn
 	urgent        *slots // of those out of band
@@ -108,6 +110,7 @@ func New(config Config) *Bridge {
 	b.qom = newQOMTree(b.paths.vm + "/" + nameQOM)
 	b.mirror = newMirror(b.log, newLayout(fixed, vm), config.Version, b)
 	b.unplugs = newUnplugs(b.mirror)
+	b.helpers = helper.New(helper.Config{Bus: helperBus{b}, Show: b.showHelpers, Log: b.log})
 	return b
 }
 
@@ -124,7 +127,7 @@ func (b *Bridge) Join(ctx context.Context, address string, policy *access.Author
 	b.driver = driver
 	b.callers = access.NewCallers(driver, access.CallersConfig{
 		Log: b.log, Limit: b.config.Limits.Callers,
-		OnGone: b.forget, OnNames: b.rename,
+		OnGone: b.forget, OnNames: b.rename, OnChange: b.helpers.Poke,
 	})
 	seat, err := endpoint.Dial(ctx, address, endpoint.Config{
 		Log: b.log, Limits: b.config.Limits.Limits, Account: b.account,
@@ -190,6 +193,7 @@ func (b *Bridge) Close() error {
 		b.disconnect()
 		b.connection.Wait()
 	}
+	b.helpers.Close()
 	if monitor := b.reached.Swap(nil); monitor != nil {
 		errs = append(errs, monitor.Close())
 	}
@@ -262,6 +266,7 @@ func (b *Bridge) forget(sender string) {
 	b.subscriptions.forget(sender)
 	b.unplugs.forget(sender)
 	b.sessions.endOf(sender)
+	b.helpers.Gone(sender)
 }
 
 // isKnown tells whether a caller that was known still is. Who takes something for one asks afterwards, since forget may have run

@@ -46,6 +46,11 @@
 // PropertiesChanged; what the bus does not take is told later. Reads are answered from the state. What becomes of jobs that QEMU
 // lets go of is in a ledger, which events and callers' commands write.
 //
+// # Helpers
+//
+// Package helper knows who helps on the bus. It asks over the seat (helper.go), which takes an answer for what a stranger may have
+// sent, and the mirror shows what it has found beside what QEMU tells.
+//
 // # QEMU's object tree
 //
 // Of the tree below /org/qemu/VM1/QOM (qom.go) nothing is kept. Any path that can be one there resolves, and each

@@ -108,7 +108,9 @@ func documented(t *testing.T) (rows map[string][]string, text string) {
 func TestAPIDocumented(t *testing.T) {
 	rows, text := documented(t)
 	told := map[string]bool{"Introspect()": true} // of each object
-	for _, d := range serve(t, withObjects(t)).as(admin).interfaces() {
+	w := serve(t, withObjects(t))
+	w.withHelper()
+	for _, d := range w.as(admin).interfaces() {
 		prefix := ""
 		if d.short != "" {
 			prefix = d.short + "."

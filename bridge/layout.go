@@ -8,18 +8,24 @@ import (
 	"qmp-dbus-bridge/schema"
 )
 
+// Those who tell of objects are the queries of the inventory, by their index, and who follows the bus.
+const (
+	helpers = inventory.Count
+	tellers = inventory.Count + 1
+)
+
 // layout is what is the same at every moment: the objects that are always there, and the interfaces and places of
 // those that come and go.
 type layout struct {
 	fixed objects
 	vm    *object // its values and children are the state's
 	facts []func(*state) inventory.Value
-	kinds [inventory.Count]*kind // nil for queries that tell of no objects
+	kinds [tellers]*kind // nil for those that tell of no objects
 }
 
 // kind is how objects of one kind are shown.
 type kind struct {
-	query      inventory.Set // the one that tells of them
+	query      inventory.Set // the one that tells of them; empty if it is none
 	name       string        // of the element above theirs; empty: that is the VM's object
 	above      string        // the path that ends with it
 	main       *iface
@@ -42,6 +48,7 @@ func newLayout(fixed objects, vm *object) *layout {
 			l.kinds[q] = newKind(vm.path, inventory.SetOf(q), query.Kind)
 		}
 	}
+	l.kinds[helpers] = newKind(vm.path, 0, helperKind)
 	return l
 }
 

@@ -42,7 +42,9 @@ type arrival struct {
 }
 
 func newMirror(log *slog.Logger, layout *layout, bridgeVersion string, bus announcer) *mirror {
-	now := &state{bridgeVersion: bridgeVersion, readings: unknown()}
+	now := &state{bridgeVersion: bridgeVersion}
+	now.readings[helpers] = nothing
+	now.forget()
 	now.vm = layout.vmObject(now, nil)
 	m := &mirror{log: log, layout: layout, now: now, audience: newAudience(bus, now), known: knowNothing()}
 	m.pace = time.AfterFunc(inventory.Pace, m.follow)
@@ -88,6 +90,13 @@ func (m *mirror) setPolicyHash(hash string) {
 	m.change(func(s *state) { s.policyHash = hash })
 }
 
+// showHelpers shows who helps now.
+func (m *mirror) showHelpers(told inventory.Reading) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.change(func(s *state) { s.readings[helpers] = newReading(m.layout.kinds[helpers], told, s.readings[helpers]) })
+}
+
 // retell announces what the bus did not take before.
 func (m *mirror) retell() {
 	m.mu.Lock()
@@ -110,7 +119,10 @@ func (m *mirror) disconnect() {
 	defer m.mu.Unlock()
 	m.monitor, m.ledger, m.known, m.arrived, m.stale, m.moving = nil, nil, knowNothing(), nil, 0, 0
 	m.keepPace()
-	m.change(func(s *state) { s.readings, s.connected = unknown(), false })
+	m.change(func(s *state) {
+		s.forget()
+		s.connected = false
+	})
 }
 
 // hear takes in an event, and calls then, which may be nil, after what it tells is shown.

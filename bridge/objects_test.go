@@ -211,6 +211,7 @@ func TestTree(t *testing.T) {
 func TestObjectsDenyStrangers(t *testing.T) {
 	m := newMachine(t, furnished(t))
 	w := serve(t, m)
+	w.withHelper()
 	probes := append(w.as(admin).probes(vmPath), probe{vmPath + "/device/missing", propsIf + ".GetAll", []any{busName + ".Device"}})
 	if len(probes) < 200 {
 		t.Fatalf("only %d calls found", len(probes))

@@ -15,7 +15,7 @@ type state struct {
 	connected     bool
 	policyHash    string
 	bridgeVersion string
-	readings      [inventory.Count]*reading
+	readings      [tellers]*reading
 	vm            *object // the VM's, as all of the above makes it
 }
 
@@ -23,12 +23,11 @@ type state struct {
 // VM this was.
 type identity struct{ name, uuid, version, target inventory.Value }
 
-// unknown are the readings while there is no QEMU.
-func unknown() (all [inventory.Count]*reading) {
-	for q := range all {
-		all[q] = nothing
+// forget makes the readings those without a QEMU: who is on the bus stays known.
+func (s *state) forget() {
+	for q := range inventory.Queries {
+		s.readings[q] = nothing
 	}
-	return all
 }
 
 // canonicalUUID writes a UUID as RFC 9562 has it; a QEMU that tells none has none.

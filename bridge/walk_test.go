@@ -193,7 +193,9 @@ func TestWalkBus(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := serve(t, newMachine(t, furnished(t))).as(admin)
+	w := serve(t, newMachine(t, furnished(t)))
+	w.withHelper()
+	c := w.as(admin)
 	paths := []dbus.ObjectPath{vmPath, qmpPath}
 	for path := range c.objects() {
 		paths = append(paths, at(path))

@@ -152,6 +152,13 @@ func testVMState(t *testing.T, address string) {
 		}
 	}
 	admin := rig.Root.MustDial(t, address)
+	for i, id := range []string{"first", "second"} { // the bridge may read no more of them than this
+		var helper map[string]dbus.Variant
+		rig.Eventually(t, "the helper is shown", func() bool { helper = objects(t, admin)["helper/"+id]; return helper != nil })
+		if uid := helper["UID"].Value(); uid != cast.helpers[i].UID || helper["Id"].Value() != id || helper["Migratable"].Value() != true {
+			t.Errorf("the helper %s is shown as %v", id, helper)
+		}
+	}
 	if _, err := qmp(admin, "migrate", map[string]any{"uri": "exec:cat >/dev/null"}); err != nil {
 		t.Fatal(err)
 	}

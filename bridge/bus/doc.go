@@ -13,7 +13,9 @@
 // # Who may do what
 //
 //	subject        own                    send                              receive
-//	bridge         the bus name           signals of its own interfaces     method calls
+//	bridge         the bus name           signals of its own interfaces;    method calls
+//	                                      Properties.Get of the object
+//	                                      /org/qemu/VMState1
 //	caller         nothing                method calls to the bus name      the bridge's signals
 //	helper         org.qemu.Helper1 and   as a caller                       as a caller; method calls
 //	               below, VMState1

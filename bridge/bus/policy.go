@@ -55,7 +55,8 @@ func (c Config) defaultPolicy(d *document) {
 }
 
 // bridgePolicy: the only owner of the bus name. Its interfaces are listed, so
-// that nothing else of the same uid can speak for somebody else.
+// that nothing else of the same uid can speak for somebody else. It may see who queues with a
+// state that migrates, and read what that is called, by path as QEMU does (qemuPolicy).
 func (c Config) bridgePolicy(d *document) {
 	d.policy("user", id(c.Bridge), func() {
 		d.allow("own", c.name())
@@ -64,6 +65,8 @@ func (c Config) bridgePolicy(d *document) {
 			d.allow("send_type", "signal", "send_interface", name)
 		}
 		d.allow("receive_type", "method_call")
+		d.driver("ListQueuedOwners")
+		d.allow("send_path", vmstatePath, "send_interface", "org.freedesktop.DBus.Properties", "send_member", "Get", "send_type", "method_call")
 	})
 }
 

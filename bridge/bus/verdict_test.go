@@ -62,7 +62,7 @@ var verdicts = []struct {
 	{driver, "/org/freedesktop/DBus", driver + ".RequestName", []any{"org.qemu.Helper1", uint32(0)}, "----++--"},
 	{driver, "/org/freedesktop/DBus", driver + ".RequestName", []any{"org.qemu.VMState1", uint32(0)}, "----++--"},
 	{driver, "/org/freedesktop/DBus", driver + ".RequestName", []any{"org.qemu.VM1", uint32(0)}, "-+------"},
-	{driver, "/org/freedesktop/DBus", driver + ".ListQueuedOwners", []any{"org.qemu.VMState1"}, "-------+"},
+	{driver, "/org/freedesktop/DBus", driver + ".ListQueuedOwners", []any{"org.qemu.VMState1"}, "-+-----+"},
 
 	// What others are.
 	{driver, "/org/freedesktop/DBus", driver + ".GetConnectionCredentials", []any{"org.qemu.VM1"}, "++------"},
@@ -94,6 +94,11 @@ var verdicts = []struct {
 	{"HELPER", vmstatePath, "org.qemu.VMState1.Save", nil, "-------+"},
 	{"QUEUED", vmstatePath, "org.qemu.VMState1.Save", nil, "-------+"},
 	{"QUEUED", vmstatePath, driver + ".Properties.GetAll", []any{"org.qemu.VMState1"}, "-------+"},
+	{"HELPER", vmstatePath, driver + ".Properties.Get", []any{"org.qemu.VMState1", "Id"}, "-+-----+"},
+	{"QUEUED", vmstatePath, driver + ".Properties.Get", []any{"org.qemu.VMState1", "Id"}, "-+-----+"},
+	{"QUEUED", vmstatePath, driver + ".Properties.Set", []any{"org.qemu.VMState1", "Id", dbus.MakeVariant("x")}, "-------+"},
+	{"QUEUED", vmstatePath, "Get", []any{"org.qemu.VMState1", "Id"}, "-------+"},
+	{"QUEUED", objectPath, driver + ".Properties.Get", []any{"org.qemu.VMState1", "Id"}, "--------"},
 	{"org.qemu.Helper1.b", objectPath, vmIface + ".Echo", []any{"x"}, "--------"},
 	{"QUEUED", objectPath, vmIface + ".Echo", []any{"x"}, "--------"},
 	{"org.qemu.VM1", vmstatePath, "org.qemu.VMState1.Save", nil, "+++++++-"},

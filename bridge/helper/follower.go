@@ -1,0 +1,241 @@
+package helper
+
+import (
+	"errors"
+	"log/slog"
+	"math/bits"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Patience is how long a helper may take to tell its Id before it is shown without. One that works needs some milliseconds;
+// QEMU waits 25 s, and its guest stands still meanwhile.
+const Patience = time.Second
+
+// ErrPending is what Bus.UID returns while the user is being looked up.
+var ErrPending = errors.New("not known yet")
+
+// Bus is what a Follower asks. No method blocks, or calls what it is given before it returns.
+type Bus interface {
+	// Queue asks for the unique names that own or queue for VMStateName, in that order. done is called once, unless
+	// there is an error.
+	Queue(done func(names []string, err error)) error
+	// ID asks a connection for its property Id at VMStatePath, for as long as it takes; as Queue.
+	ID(unique string, done func(id string, err error)) error
+	// UID tells who is behind a connection. When it returns ErrPending, ready is called once another try is worth it.
+	UID(unique string, ready func()) (uint32, error)
+	// Owners are the connections that own NamePrefix or names below, which are sorted.
+	Owners() map[string][]string
+}
+
+// Config is what a Follower needs.
+type Config struct {
+	Bus Bus
+	// Show is given all helpers that there are, by Element, when they are others than before. It must not block or call the Follower.
+	Show func([]Helper)
+	Log  *slog.Logger
+}
+
+// Follower knows the helpers. Its methods never block.
+type Follower struct {
+	config Config
+	pace   *pace
+
+	mu      sync.Mutex // guards what follows; held while the Bus is called, which does not block
+	closed  bool
+	peers   map[string]*peer // all that are looked at, by unique name
+	order   []*peer          // the queue, and then the others
+	reading bool             // the queue's answer is awaited
+	looks   []*look
+	shown   []Helper
+	unread  bool   // the queue could not be read the last time
+	over    int    // how many were not shown the last time
+	overs   uint64 // how often that began
+}
+
+// New makes a Follower, which asks nothing before it is poked.
+func New(config Config) *Follower {
+	f := &Follower{config: config, peers: map[string]*peer{}}
+	f.pace = newPace(func() { f.do(f.wake) })
+	return f
+}
+
+// Poke says that something has changed on the bus.
+func (f *Follower) Poke() { f.pace.hurry() }
+
+// Gone says that a connection has left the bus.
+func (f *Follower) Gone(unique string) { f.pace.note(unique) }
+
+// wake takes note of who has gone, and reads the queue if that is due.
+func (f *Follower) wake() {
+	gone, due := f.pace.take()
+	for _, unique := range gone {
+		if p := f.peers[unique]; p != nil {
+			f.drop(p)
+			f.order = slices.DeleteFunc(f.order, func(other *peer) bool { return other == p })
+		}
+	}
+	if due {
+		f.read()
+	}
+}
+
+// Close ends it: nothing more is asked or shown, and who looks is told what was known.
+func (f *Follower) Close() {
+	f.do(func() {
+		f.closed = true
+		f.pace.stop()
+		for _, p := range f.order {
+			f.drop(p)
+		}
+		f.order = nil
+	})
+}
+
+// do changes something, and then does what follows from that. Those who look are told without the lock.
+func (f *Follower) do(step func()) {
+	f.mu.Lock()
+	if f.closed {
+		f.mu.Unlock()
+		return
+	}
+	step()
+	if !f.closed {
+		f.settle()
+	}
+	told := f.finish()
+	f.mu.Unlock()
+	for _, tell := range told {
+		tell()
+	}
+}
+
+// read asks for the queue.
+func (f *Follower) read() {
+	if f.reading {
+		return // then it is read again when it has been
+	}
+	f.reading = true
+	for _, l := range f.looks {
+		l.begun = true
+	}
+	err := f.config.Bus.Queue(func(names []string, err error) { f.do(func() { f.listed(names, err) }) })
+	if err != nil {
+		f.listed(nil, err)
+	}
+}
+
+// listed takes in the queue, and who has names.
+func (f *Follower) listed(names []string, err error) {
+	f.reading = false
+	if f.unread = f.unread && err != nil; err != nil && !f.unread {
+		f.unread = true
+		f.config.Log.Warn("the helpers whose state migrates are not known: the queue for "+VMStateName+" can't be read", "error", err)
+	}
+	f.sort(names, f.config.Bus.Owners())
+	anew := false
+	for _, l := range f.looks {
+		if l.begun && !l.listed {
+			l.listed, anew = true, true
+		}
+	}
+	for _, p := range f.order {
+		f.identify(p)
+		p.wanted = p.queued && (anew || p.id == "")
+	}
+	f.pace.slow()
+	if slices.ContainsFunc(f.looks, func(l *look) bool { return !l.begun }) {
+		f.read()
+	}
+}
+
+// sort makes the queue, and then those that have names alone, the ones that are looked at.
+func (f *Follower) sort(queue []string, owners map[string][]string) {
+	before := f.peers
+	f.peers, f.order = map[string]*peer{}, nil
+	add := func(unique string, queued bool) {
+		if f.peers[unique] != nil || len(f.order) == MaxSeen {
+			return
+		}
+		p := before[unique]
+		if p == nil {
+			p = &peer{unique: strings.Clone(unique)}
+		}
+		p.name = unique
+		if names := owners[unique]; len(names) > 0 {
+			p.name = names[0]
+		}
+		if p.queued = queued; !queued {
+			p.id, p.settled = "", p.late // should it queue again
+		}
+		f.peers[p.unique] = p
+		f.order = append(f.order, p)
+	}
+	for _, unique := range queue {
+		add(unique, true)
+	}
+	for _, unique := range byAge(owners) {
+		add(unique, false)
+	}
+	for unique, p := range before {
+		if f.peers[unique] == nil {
+			f.drop(p)
+		}
+	}
+}
+
+// byAge are the connections with names, the oldest first: unique names count up.
+func byAge(owners map[string][]string) (list []string) {
+	for unique := range owners {
+		list = append(list, unique)
+	}
+	slices.SortFunc(list, func(a, b string) int {
+		if len(a) != len(b) {
+			return len(a) - len(b)
+		}
+		return strings.Compare(a, b)
+	})
+	return list
+}
+
+// settle asks who is to be asked, and shows the helpers if they are others.
+func (f *Follower) settle() {
+	var list []Helper
+	over, ofUser := 0, map[uint32]int{}
+	admitted := 0
+	for _, p := range f.order {
+		if !p.identified {
+			continue
+		}
+		p.admitted = admitted < MaxHelpers && ofUser[p.uid] < MaxOfUser
+		if !p.admitted {
+			over++
+			continue
+		}
+		admitted++
+		ofUser[p.uid]++
+		f.ask(p)
+		if !p.queued || p.settled {
+			list = append(list, Helper{Unique: p.unique, BusName: p.name, UID: p.uid, ID: p.id})
+		}
+	}
+	f.noteOver(over)
+	place(list)
+	slices.SortFunc(list, func(a, b Helper) int { return strings.Compare(a.Element, b.Element) })
+	if !slices.Equal(list, f.shown) {
+		f.shown = list
+		f.config.Show(list)
+	}
+}
+
+// noteOver logs that there are more helpers than are shown: when that begins, and as often as it has doubled.
+func (f *Follower) noteOver(over int) {
+	if over > 0 && f.over == 0 {
+		if f.overs++; bits.OnesCount64(f.overs) == 1 {
+			f.config.Log.Warn("more helpers are on the bus than are shown", "over", over, "most", MaxHelpers, "most_of_a_user", MaxOfUser, "count", f.overs)
+		}
+	}
+	f.over = over
+}
