@@ -1,6 +1,7 @@
 package rig_test
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,6 +21,13 @@ func TestGuest(t *testing.T) {
 	} {
 		if got := guest.Run(t, tt.line); got != tt.want {
 			t.Errorf("Run(%s) = %q, want %q", tt.line, got, tt.want)
+		}
+	}
+	for i := range 60 { // children that end while a line is read
+		guest.Run(t, fmt.Sprintf("for n in 1 2 3 4 5 6; do usleep $((n*%d)) & done", 200+100*i))
+		const text = "more than a serial port holds"
+		if got := guest.Run(t, "echo "+text); got != text {
+			t.Errorf("echo printed %q, want %q", got, text)
 		}
 	}
 	guest.Tell(t, "poweroff -f")
