@@ -3,7 +3,7 @@
 # What the targets below use beside Go, make and git, as Debian package names: the demo, and what
 # the tests need besides.
 DEMO_PACKAGES = qemu-system-x86 dbus systemd util-linux
-PACKAGES = $(DEMO_PACKAGES) gcc libc6-dev qemu-system-common qemu-utils dbus-broker \
+PACKAGES = $(DEMO_PACKAGES) gcc libc6-dev qemu-system-common qemu-utils dbus-broker swtpm \
 	libglib2.0-bin libglib2.0-dev-bin python3-dasbus python3-dbus python3-gi qtbase5-dev-tools
 
 # The QEMU under test, and how long each fuzz target runs.

@@ -50,7 +50,7 @@ func TestExamplesAreRight(t *testing.T) {
 			t.Errorf("%s: %v", name, useless)
 		}
 	}
-	if _, err := policytext.Example("../builtin"); err == nil || !strings.Contains(err.Error(), "there are backup, mcs, ui, virtiofs") {
+	if _, err := policytext.Example("../builtin"); err == nil || !strings.Contains(err.Error(), "there are backup, mcs, network, tpm, ui, virtiofs") {
 		t.Errorf("no such example: %v", err)
 	}
 }
@@ -208,6 +208,42 @@ func TestUIExample(t *testing.T) {
 	try(t, rules, ui, false, mayNot)
 	try(t, rules, newCaller(t, 995), false, may)
 	try(t, rules, ui, true, may)
+}
+
+func TestTPMExample(t *testing.T) {
+	rules := example(t, "tpm")
+	mayNot := []attempt{
+		{"query-chardev", ``},
+		{"query-block", ``},
+		{"qom-get", `{"path":"/machine/peripheral/tis0","property":"tpmdev"}`},
+		{"chardev-remove", `{"id":"chrtpm"}`},
+		{"device_del", `{"id":"tis0"}`},
+		{"stop", ``},
+		{"quit", ``},
+	}
+	try(t, rules, newCaller(t, 992), false, append(mayNot, attempt{"query-tpm", ``}))
+	try(t, rules, newCaller(t, 993), false, mayNot)
+	try(t, rules, newCaller(t, 993), true, []attempt{{"query-tpm", ``}, {"query-tpm-models", ``}, {"query-status", ``}, {"read-properties", ``}})
+}
+
+func TestNetworkExample(t *testing.T) {
+	rules := example(t, "network")
+	mayNot := []attempt{
+		{"set_link", `{"name":"nic0","up":false}`},
+		{"netdev_add", `{"type":"user","id":"net0"}`},
+		{"netdev_del", `{"id":"net0"}`},
+		{"device_add", `{"driver":"virtio-net-pci"}`},
+		{"device_del", `{"id":"nic0"}`},
+		{"announce-self", ``},
+		{"human-monitor-command", ``},
+		{"query-block", ``},
+		{"event:VNC_CONNECTED", ``},
+	}
+	try(t, rules, newCaller(t, 993), false, append(mayNot, attempt{"query-rx-filter", ``}))
+	try(t, rules, newCaller(t, 992), false, mayNot)
+	try(t, rules, newCaller(t, 992), true, []attempt{
+		{"query-rx-filter", ``}, {"query-rx-filter", `{"name":"nic0"}`}, {"event:NIC_RX_FILTER_CHANGED", ``}, {"read-properties", ``},
+	})
 }
 
 func TestMCSExample(t *testing.T) {

@@ -31,7 +31,11 @@ type Guest struct {
 func StartGuest(t testing.TB, vm QEMU) *Guest {
 	t.Helper()
 	vm.Dir = cmp.Or(vm.Dir, TempDir(t))
-	vm.Args = append(GuestArgs(t, vm.Dir), vm.Args...)
+	args := GuestArgs(t, vm.Dir)
+	if vm.User != nil { // who can't read another's cache
+		args = guestArgs(vm.Dir, copied(t, guestFile(t, "vmlinuz"), vm.Dir), copied(t, guestFile(t, "initrd"), vm.Dir))
+	}
+	vm.Args = append(args, vm.Args...)
 	q := StartQEMU(t, vm)
 	WaitGuest(t, q.Process)
 	return &Guest{q, DialShell(t, vm.Dir)}
@@ -48,9 +52,13 @@ func StartGuest(t testing.TB, vm QEMU) *Guest {
 // The test skips where e2e/guest.sh has not made the guest.
 func GuestArgs(t testing.TB, dir string) []string {
 	t.Helper()
+	return guestArgs(dir, guestFile(t, "vmlinuz"), guestFile(t, "initrd"))
+}
+
+func guestArgs(dir, kernel, initrd string) []string {
 	args := []string{
 		"-m", guestMemory, "-action", "panic=pause",
-		"-kernel", guestFile(t, "vmlinuz"), "-initrd", guestFile(t, "initrd"), "-append", "console=ttyS0 quiet",
+		"-kernel", kernel, "-initrd", initrd, "-append", "console=ttyS0 quiet",
 		"-serial", "stdio",
 		"-chardev", "socket,id=shell,server=on,wait=off,path=" + shellPath(dir), "-serial", "chardev:shell",
 		"-device", "pvpanic", "-device", "virtio-balloon-pci,id=balloon0",
@@ -77,6 +85,20 @@ func guestFile(t testing.TB, name string) string {
 	path := filepath.Join(cache, "qmp-dbus-bridge/guest", name)
 	if _, err := os.Stat(path); err != nil {
 		Lacking(t, "the Linux guest is not there: run e2e/guest.sh ("+err.Error()+")")
+	}
+	return path
+}
+
+// copied is a copy of a file, in dir and for all to read.
+func copied(t testing.TB, path, dir string) string {
+	t.Helper()
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path = filepath.Join(dir, filepath.Base(path))
+	if err := os.WriteFile(path, content, 0o644); err != nil {
+		t.Fatal(err)
 	}
 	return path
 }

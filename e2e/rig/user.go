@@ -27,6 +27,11 @@ var (
 	News  = User{9, 9}
 	UUCP  = User{10, 10}
 	Proxy = User{13, 13}
+
+	WWW    = User{33, 33}
+	Backup = User{34, 34}
+	List   = User{38, 38}
+	IRC    = User{39, 39}
 )
 
 // Self is the user that the test runs as.
