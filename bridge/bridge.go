@@ -81,6 +81,8 @@ type Bridge struct {
 	reached       atomic.Pointer[qmp.Conn] // nil while there is none
 	losses        *losses                  // of signals
 	screens       *screens
+	fdsets        *fdsets
+	fdnames       fdnames
 
 	seat   atomic.Pointer[endpoint.Conn] // nil before Join
 	driver *dbus.Conn                    // for calls to the bus itself
@@ -104,6 +106,7 @@ func New(config Config) *Bridge {
 	b.urgent = newSlots(outOfBand, b.wake)
 	b.losses = &losses{announce: b.announceLost}
 	b.screens = newScreens(b)
+	b.fdsets = newFDSets()
 	fixed := objects{}
 	vm := fixed.add(b.paths.vm, vmInterface(), objectManagerInterface())
 	fixed.add(b.paths.qmp, qmpInterface(b.commands), eventsInterface(b.commands))

@@ -4,6 +4,7 @@ import (
 	"cmp"
 
 	"qmp-dbus-bridge/bridge/action"
+	"qmp-dbus-bridge/bridge/fdarg"
 	"qmp-dbus-bridge/qmp"
 	"qmp-dbus-bridge/schema"
 	"qmp-dbus-bridge/schema/wire"
@@ -80,13 +81,14 @@ func parseCall(r *request) error {
 	name := d.String()
 	r.action = action.Command(name)
 	var arguments []byte
+	var given []schema.Descriptor
 	var err error
 	if r.plan != nil {
-		arguments, err = r.plan.AppendMembers(nil, &d)
+		arguments, err = r.plan.AppendMembers(nil, &d, &given)
 	} else { // for QEMU to refuse
 		arguments, err = schema.AppendObject(nil, &d, name)
 	}
-	return cmp.Or(err, r.setCommand(name, arguments))
+	return r.setGiven(name, arguments, given, err)
 }
 
 // parseCallJSON reads (s command, s arguments). The JSON is parsed and written anew:
@@ -99,7 +101,7 @@ func parseCallJSON(r *request) error {
 		return failuref(errInvalidArgs, "%v", err)
 	}
 	arguments, err := schema.Canonical(nil, text, name)
-	return cmp.Or(err, r.setCommand(name, arguments))
+	return r.setGiven(name, arguments, nil, err)
 }
 
 // setCommand makes the request one for this command, which is yet to be decided.
@@ -112,7 +114,24 @@ func (r *request) setCommand(name string, arguments []byte) error {
 		return failuref(errLimits, "%s: the arguments are %d bytes of JSON; %d is the most", dbusText(name), len(arguments), most)
 	}
 	r.command.Arguments = arguments
-	return nil
+	if len(r.placed.Args) > 0 {
+		return nil // they were checked as they were written
+	}
+	return fdarg.Check(name, arguments, nil, r.nameable())
+}
+
+// setGiven is setCommand for arguments in which descriptors are given for names, unless err tells that there are none.
+func (r *request) setGiven(name string, arguments []byte, given []schema.Descriptor, err error) error {
+	if err != nil {
+		return cmp.Or(err, r.setCommand(name, nil))
+	}
+	if err := fdarg.Check(name, arguments, given, r.nameable()); err != nil {
+		return cmp.Or(err, r.setCommand(name, nil))
+	}
+	if r.placed, err = fdarg.Place(name, arguments, given, r.FDs()); err != nil {
+		return cmp.Or(err, r.setCommand(name, nil))
+	}
+	return r.setCommand(name, r.placed.Decided)
 }
 
 func forwardCall(r *request) {

@@ -26,6 +26,13 @@
 // (request.forwardInto). One is taken at a time: screens has the turns, shot is one with its steps, prints are what callers have
 // open. Package picture makes what QEMU wrote into what the caller gets.
 //
+// # The path of a descriptor
+//
+// What a caller gives in place of a string, package schema finds, package fdarg knows what for (its table is of facts about QEMU), and passing
+// hands over: getfd or add-fd, the command, closefd or remove-fd. The command is decided with a text in place of the name, and run with
+// the name. What QEMU keeps for block nodes and jobs is in fdsets, which asks when they may be gone (fdreview.go) and cleans up after a
+// connection; names that the end of one has left over are in fdnames.
+//
 // # QMP sessions
 //
 // Package qmpserver speaks QMP with a client, and a session makes a request of each of its commands, one at a time: the

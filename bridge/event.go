@@ -22,6 +22,9 @@ func (b *Bridge) onEvent(ev qmp.Event) {
 		b.mirror.enter(note)
 	}
 	b.mirror.hear(ev, b.unplugs.heard(ev))
+	if monitor := b.monitor(); monitor != nil {
+		b.fdsets.heard(monitor, ev.Name, func() bool { return b.keepsRemoved(monitor) })
+	}
 }
 
 // touch has the state follow what a command may have changed.

@@ -46,11 +46,12 @@ func (r *request) start(done func(qmp.Reply)) {
 		r.fail(err)
 		return
 	}
-	r.monitor.Start(r.command, func(reply qmp.Reply) {
+	r.send(func(reply qmp.Reply) {
 		if reply.Err != nil {
 			r.failShown(r.refusal(reply.Err))
 			return
 		}
+		r.bridge.fdsets.heard(r.monitor, r.command.Name, r.keepsRemoved)
 		r.noteJobs()
 		r.bridge.mirror.learn(r.command)
 		done(reply)

@@ -31,7 +31,7 @@ func writeKeys(r *request) ([]byte, error) {
 		return nil, err
 	}
 	d := wire.NewDecoder(binary.LittleEndian, "a{sv}", e.Bytes(), 0)
-	return r.plan.AppendMembers(nil, &d)
+	return r.plan.AppendMembers(nil, &d, nil)
 }
 
 // encodeKeys writes what is read as (as qcodes, u hold_ms) as the command's members.

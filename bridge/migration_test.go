@@ -186,7 +186,7 @@ func TestMigrationArguments(t *testing.T) {
 		{schema7, "Start", []any{to("tcp:x"), variants("inc", "yes")}, "migrate.inc: expected bool, got string"},
 		{schema7, "Start", []any{to("tcp:x"), variants("fast", true)}, "migrate.fast: unknown member; there are blk, inc, detach, resume"},
 		{schema7, "Start", []any{to("tcp:\uFFFE"), none}, "migrate.uri: "},
-		{schema7, "Start", []any{to(fd), variants("uri", "exec:x")}, "migrate.uri: not for the caller to give"},
+		{schema7, "Start", []any{to(fd), variants("uri", "exec:x")}, "migrate.uri: given as an argument and in the dictionary"},
 		{schema7, "Start", []any{to(fd), variants("inc", "yes")}, "migrate.inc: expected bool, got string"},
 		{schema7, "Start", []any{to(fd), variants("inc", fd)}, "migrate.inc: expected bool, got file descriptor"},
 		{schema7, "Start", []any{to(fd), variants("channels", []string{})}, "migrate.channels: unknown member"},
@@ -248,12 +248,16 @@ func named(t *testing.T, commands []string) (list []string) {
 	return list
 }
 
-// startOver calls Start with a descriptor as the target, and another that comes with it.
-func (w *world) startOver(target, other *os.File) error {
+// startOver calls Start with the last of these descriptors as the target; the others come with it.
+func (w *world) startOver(files ...*os.File) error {
 	w.tb.Helper()
 	r := rig.DialRaw(w.tb, admin, w.bus.Address)
-	m := rig.CallMessage(busName, at("migration"), migrationIf, "Start", to(dbus.UnixFDIndex(1)), variants("resume", true))
-	if err := r.SendFDs(w.tb, m, int(other.Fd()), int(target.Fd())); err != nil {
+	m := rig.CallMessage(busName, at("migration"), migrationIf, "Start", to(dbus.UnixFDIndex(len(files)-1)), variants("resume", true))
+	var fds []int
+	for _, f := range files {
+		fds = append(fds, int(f.Fd()))
+	}
+	if err := r.SendFDs(w.tb, m, fds...); err != nil {
 		w.tb.Fatal(err)
 	}
 	reply := r.Reply(w.tb)
@@ -263,7 +267,8 @@ func (w *world) startOver(target, other *os.File) error {
 	return nil
 }
 
-// TestMigrationToDescriptor passes descriptors: QEMU gets the one that is the target, and the bridge closes all in every case.
+// TestMigrationToDescriptor passes a descriptor: QEMU gets it, and the bridge closes it in every case. What QEMU is sent does not wait
+// for its answers, so that migrate comes after getfd whatever becomes of that.
 func TestMigrationToDescriptor(t *testing.T) {
 	refuse := func(_ *qmptest.QEMU, r *qmptest.Request) { r.Fail("GenericError", "no") }
 	hangUp := func(q *qmptest.QEMU, _ *qmptest.Request) { q.Hangup() }
@@ -279,9 +284,9 @@ func TestMigrationToDescriptor(t *testing.T) {
 		err     string
 	}{
 		"all is well":                    {"", nil, []string{getfd, migrate}, ""},
-		"getfd is refused":               {"getfd", refuse, []string{getfd}, ourError + "Qmp.GenericError"},
+		"getfd is refused":               {"getfd", refuse, []string{getfd, migrate}, ourError + "Qmp.GenericError"},
 		"migrate is refused":             {"migrate", refuse, []string{getfd, migrate, closefd}, ourError + "Qmp.GenericError"},
-		"the connection ends at getfd":   {"getfd", hangUp, []string{getfd}, ourError + "Disconnected"},
+		"the connection ends at getfd":   {"getfd", hangUp, []string{getfd, migrate}, ourError + "Disconnected"},
 		"the connection ends at migrate": {"migrate", hangUp, []string{getfd, migrate}, ourError + "Disconnected"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -291,21 +296,41 @@ func TestMigrationToDescriptor(t *testing.T) {
 			}
 			w := serve(t, m)
 			writer, reader := newPipe(t)
-			other, otherReader := newPipe(t)
-			err := w.startOver(writer, other)
+			err := w.startOver(writer)
 			if got := errorName(err); err != nil && got != test.err || err == nil && test.err != "" {
 				t.Errorf("Start = %v, want %q", err, test.err)
 			}
-			if diff := cmp.Diff(test.want, named(t, m.commands())); diff != "" {
+			got := named(t, m.commands())
+			if test.command == "getfd" && len(got) == 1 { // migrate came after the end, or getfd had been answered before it was sent
+				got = append(got, migrate)
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" {
 				t.Errorf("commands (-want +got):\n%s", diff)
 			}
-			other.Close()
-			wantEnd(t, otherReader) // QEMU has not got it
-			m.die()                 // closes what it has got
+			m.die() // closes what it has got
 			writer.Close()
 			wantEnd(t, reader)
 		})
 	}
+}
+
+// TestMigrationToDescriptors has one come that is no argument: nothing would be done with it, so nothing is done.
+func TestMigrationToDescriptors(t *testing.T) {
+	m := newMigrating(t, schema7)
+	w := serve(t, m)
+	target, reader := newPipe(t)
+	other, otherReader := newPipe(t)
+	err := w.startOver(other, target)
+	if errorName(err) != dbusError+"InvalidArgs" || !strings.Contains(err.Error(), "the file descriptor 0 of the message is no argument") {
+		t.Errorf("Start = %v, want InvalidArgs", err)
+	}
+	if got := m.commands(); got != nil {
+		t.Errorf("QEMU was told %q, want nothing", got)
+	}
+	target.Close()
+	other.Close()
+	wantEnd(t, reader)
+	wantEnd(t, otherReader)
 }
 
 // TestMigrationToDescriptorIsWritten has the fake QEMU write into what it was given.

@@ -53,6 +53,8 @@ func (b *Bridge) adopt(ctx context.Context, monitor *qmp.Conn) error {
 	b.mirror.connect(monitor, arrival{id, func() { b.reached.Store(monitor) }}, func() { close(shown) })
 	select {
 	case <-shown:
+		b.fdnames.gather(monitor)
+		b.fdsets.gather(monitor, func() bool { return b.keepsRemoved(monitor) })
 		return monitor.Err()
 	case <-ctx.Done():
 		return ctx.Err()

@@ -40,7 +40,7 @@ func (r *request) setOwn(command string, d *wire.Decoder, in []schema.Arg, own [
 		return r.lacking(command)
 	}
 	start := *d
-	arguments, err := r.plan.AppendMethod(nil, d, in, own...)
+	arguments, err := r.plan.AppendMethod(nil, d, in, nil, own...)
 	return cmp.Or(err, r.setCommand(command, arguments), inRange(start, command, in))
 }
 

@@ -10,6 +10,7 @@ import (
 	"qmp-dbus-bridge/bridge/action"
 	"qmp-dbus-bridge/bridge/audit"
 	"qmp-dbus-bridge/bridge/endpoint"
+	"qmp-dbus-bridge/bridge/fdarg"
 	"qmp-dbus-bridge/qmp"
 	"qmp-dbus-bridge/schema"
 	"qmp-dbus-bridge/schema/wire"
@@ -47,6 +48,7 @@ type request struct {
 	claim     claim             // the one on that place
 	onRelease func()            // gives back what else is held until the end; nil if nothing is
 	command   qmp.Command       // of a method that forwards one
+	placed    fdarg.Placed      // the descriptors among its arguments
 	subject   any               // what parse found in the arguments for run
 }
 

@@ -17,7 +17,7 @@ type screens struct {
 	busy      bool       // a shot is on its way
 	beginning bool       // and whoever began it is not back yet
 	waiting   []*request // in their order; each has a place for commands, so they are fewer than inTurn.all
-	kept      *fdset     // that QEMU has between two shots; see shot.mustKeep
+	kept      *canvas    // that QEMU has between two shots; see keepsRemoved
 }
 
 func newScreens(b *Bridge) *screens {
@@ -55,7 +55,7 @@ func (s *screens) advance() {
 }
 
 // takeKept gives the fdset that this QEMU has already, or nil.
-func (s *screens) takeKept(monitor *qmp.Conn) *fdset {
+func (s *screens) takeKept(monitor *qmp.Conn) *canvas {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	set := s.kept
@@ -68,7 +68,7 @@ func (s *screens) takeKept(monitor *qmp.Conn) *fdset {
 }
 
 // keepFor keeps an fdset for the next shot, emptied, unless its QEMU has gone.
-func (s *screens) keepFor(set *fdset) {
+func (s *screens) keepFor(set *canvas) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if set.Empty() != nil || set.monitor != s.bridge.monitor() {

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"qmp-dbus-bridge/bridge/inventory"
 	"qmp-dbus-bridge/bridge/picture"
 	"qmp-dbus-bridge/qmp"
 	"qmp-dbus-bridge/schema/wire"
@@ -20,20 +19,20 @@ import (
 type shot struct {
 	*request
 	screens *screens
-	set     *fdset
+	set     *canvas
 	keep    bool // it is for the next shot too
 	err     error
 }
 
-// fdset is a file that a QEMU has to write a picture into.
-type fdset struct {
+// canvas is a file that a QEMU has to write a picture into, by a set of descriptors.
+type canvas struct {
 	*picture.File
 	monitor *qmp.Conn
 	id      int64
 }
 
 // name is how QEMU calls it.
-func (f *fdset) name() string { return fmt.Sprintf("/dev/fdset/%d", f.id) }
+func (f *canvas) name() string { return fmt.Sprintf("/dev/fdset/%d", f.id) }
 
 // begin begins with the fdset that was kept, or with a new one.
 func (s *shot) begin() {
@@ -59,7 +58,7 @@ func (s *shot) addFD() {
 		s.giveUp(err)
 		return
 	}
-	s.set = &fdset{File: file, monitor: s.monitor}
+	s.set = &canvas{File: file, monitor: s.monitor}
 	writer, err := file.Writer()
 	if err != nil {
 		s.giveUp(err)
@@ -93,23 +92,11 @@ func (s *shot) dump() {
 
 func (s *shot) dumped(reply qmp.Reply) {
 	s.err = reply.Err
-	if s.keep = s.mustKeep(); s.keep {
+	if s.keep = s.bridge.keepsRemoved(s.monitor); s.keep {
 		s.print()
 		return
 	}
-	s.monitor.Start(qmp.Command{
-		Name: "remove-fd", Arguments: fmt.Appendf(nil, `{"fdset-id":%d}`, s.set.id),
-	}, func(qmp.Reply) { s.print() }) // that there is none, or no QEMU any more, is as good
-}
-
-// mustKeep tells that QEMU would not let go of its copy of the file: before 9.1 it does only while the guest runs
-// (monitor_fdset_cleanup in its monitor/), so that each picture of a paused guest would cost it a descriptor.
-func (s *shot) mustKeep() bool {
-	const running = "running" // a RunState
-	var status string
-	s.bridge.mirror.look(func(now *state) { status = now.readings[inventory.Status].fact(0).String() })
-	version := s.monitor.Version()
-	return status != running && (version.Major < 9 || version.Major == 9 && version.Minor < 1)
+	s.monitor.Start(removeSet(s.set.id), func(qmp.Reply) { s.print() }) // that there is none, or no QEMU any more, is as good
 }
 
 // print makes the caller's picture, on a goroutine of its own: the QMP reader has others to serve.

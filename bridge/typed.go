@@ -1,7 +1,6 @@
 package bridge
 
 import (
-	"cmp"
 	"errors"
 
 	"qmp-dbus-bridge/bridge/action"
@@ -37,8 +36,9 @@ func typedMethod(command *schema.Command, description schema.Method) *method {
 		plan:     func(*request) *schema.Command { return command },
 		parse: func(r *request) error {
 			d := r.Decoder()
-			arguments, err := command.AppendArguments(nil, &d, r.Signature)
-			return cmp.Or(err, r.setCommand(command.Name(), arguments))
+			var given []schema.Descriptor
+			arguments, err := command.AppendArguments(nil, &d, r.Signature, &given)
+			return r.setGiven(command.Name(), arguments, given, err)
 		},
 		run: func(r *request) {
 			r.forward(func(reply qmp.Reply) { r.replyTyped(command, reply) })

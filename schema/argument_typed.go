@@ -36,6 +36,8 @@ func (a *arguments) typed(t *qtype) {
 func (a *arguments) scalar(t *qtype, got byte) {
 	is := scalarKind(got)
 	switch {
+	case t.kind == kindString && a.takesFDs():
+		a.descriptors()
 	case is == kindString && t.kind == kindEnum:
 		a.enum(t)
 	case is == kindInt && t.kind == kindNumber:

@@ -44,7 +44,7 @@ func (a *arguments) value() {
 	case 'd':
 		a.double()
 	case 'h':
-		a.fail("a file descriptor has no place here")
+		a.descriptors()
 	default:
 		a.integer(kind)
 	}

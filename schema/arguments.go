@@ -58,8 +58,9 @@ type arguments struct {
 	keys    [][]byte // of the dictionaries around the decoder's place
 	seen    []given  // of the members of the objects around it
 	tokens  int      // at most so many tokens have been written
-	fault   string   // what is wrong with the value at place
-	limit   string   // which limit was passed
+	fds     *[]Descriptor
+	fault   string // what is wrong with the value at place
+	limit   string // which limit was passed
 	place   place
 
 	scout, tried wire.Decoder // look ahead of decoder

@@ -140,7 +140,7 @@ func BenchmarkAppendArguments(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				d := wire.NewDecoder(binary.LittleEndian, mirror.OutSignature(), e.Bytes(), 0)
-				if dst, err = mirror.AppendArguments(dst[:0], &d, mirror.OutSignature()); err != nil {
+				if dst, err = mirror.AppendArguments(dst[:0], &d, mirror.OutSignature(), nil); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -167,7 +167,7 @@ func BenchmarkCall(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				d := wire.NewDecoder(binary.LittleEndian, signature, e.Bytes(), 0)
-				if dst, err = command.AppendArguments(dst[:0], &d, signature); err != nil {
+				if dst, err = command.AppendArguments(dst[:0], &d, signature, nil); err != nil {
 					b.Fatal(err)
 				}
 			}

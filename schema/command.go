@@ -152,16 +152,19 @@ func (c *Command) OutSignature() string { return c.out }
 // the dictionary, wrong types and values that an enum doesn't have are
 // [*ArgumentError], and one that wraps ErrNotSupported says that this QEMU has
 // no such argument any more.
-func (c *Command) AppendArguments(dst []byte, d *wire.Decoder, signature string) ([]byte, error) {
+//
+// A file descriptor that stands for a string is written as "" and appended to fds; where
+// fds is nil it is wrong, as it is everywhere else.
+func (c *Command) AppendArguments(dst []byte, d *wire.Decoder, signature string, fds *[]Descriptor) ([]byte, error) {
 	f, err := c.formOf(signature)
 	if err != nil {
 		return dst, err
 	}
-	return c.appendCall(dst, d, f, nil)
+	return c.appendCall(dst, d, f, fds, nil)
 }
 
 // appendCall appends the body of a call in that form, and own.
-func (c *Command) appendCall(dst []byte, d *wire.Decoder, f form, own []Own) ([]byte, error) {
+func (c *Command) appendCall(dst []byte, d *wire.Decoder, f form, fds *[]Descriptor, own []Own) ([]byte, error) {
 	for _, p := range f.front {
 		if p.member < 0 {
 			return dst, fmt.Errorf("%s.%s: %w", c.name, p.name, ErrNotSupported)
@@ -169,6 +172,7 @@ func (c *Command) appendCall(dst []byte, d *wire.Decoder, f form, own []Own) ([]
 	}
 	a := newArguments(dst, d)
 	defer a.release()
+	a.fds = fds
 	a.call(c, f, own)
 	if !a.failed() {
 		_ = d.End() // finish looks at the decoder's error
@@ -178,9 +182,10 @@ func (c *Command) appendCall(dst []byte, d *wire.Decoder, f form, own []Own) ([]
 
 // AppendMembers appends the dictionary at the decoder to dst as the command's
 // arguments, as [Command.AppendArguments] does with members by name.
-func (c *Command) AppendMembers(dst []byte, d *wire.Decoder) ([]byte, error) {
+func (c *Command) AppendMembers(dst []byte, d *wire.Decoder, fds *[]Descriptor) ([]byte, error) {
 	a := newArguments(dst, d)
 	defer a.release()
+	a.fds = fds
 	a.typed(c.arguments)
 	return a.finish(c.name)
 }

@@ -28,7 +28,7 @@ func (i invoke) arguments(t *testing.T, table *schema.Table) (string, error) {
 		signature = words[1]
 		d = body(t, signature, func(e *wire.Encoder) { encodeList(t, e, signature, words[2:]) })
 	}
-	got, err := command.AppendArguments([]byte("# "), d, signature)
+	got, err := command.AppendArguments([]byte("# "), d, signature, nil)
 	if err != nil && string(got) != "# " {
 		t.Errorf("%s leaves %q", i, got)
 	}
@@ -250,7 +250,7 @@ func TestMalformedBody(t *testing.T) {
 	command := benchTable(t).Command("balloon")
 	for _, body := range []string{"\x01\x00\x00\x00\x00\x00\x00\x00\x00", "\x01\x00\x00\x00"} {
 		d := wire.NewDecoder(binary.LittleEndian, "x", []byte(body), 0)
-		_, err := command.AppendArguments(nil, &d, "x")
+		_, err := command.AppendArguments(nil, &d, "x", nil)
 		if _, ok := errors.AsType[*schema.ArgumentError](err); ok || err == nil || !strings.HasPrefix(err.Error(), "balloon") {
 			t.Errorf("AppendArguments of %d bytes = %v", len(body), err)
 		}
@@ -272,7 +272,7 @@ func TestAppendMembers(t *testing.T) {
 	} {
 		words := splitShell(in)
 		d := body(t, words[1], func(e *wire.Encoder) { encodeWords(t, e, words[1], words[2:]) })
-		got, err := table.Command(words[0]).AppendMembers(nil, d)
+		got, err := table.Command(words[0]).AppendMembers(nil, d, nil)
 		if err != nil {
 			got = []byte(err.Error())
 		}

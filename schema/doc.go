@@ -49,6 +49,9 @@
 //	array                 av                        any array or struct: array
 //	object                a{sv}, keys sorted        a{s?}: object
 //
+// Where QEMU wants a string, or there is no schema, a file descriptor may be given, whose name is for others
+// to fill in ([Descriptor]).
+//
 // Anything else has no JSON form and is an [ArgumentError] which names the place:
 //
 //	blockdev-add.file.filename: expected string, got int
@@ -66,7 +69,7 @@
 // Answering a call of a command's own method is
 //
 //	command := table.Method(member)
-//	request, err := command.AppendArguments(nil, &decoder, signature)
+//	request, err := command.AppendArguments(nil, &decoder, signature, nil)
 //	...
 //	misfits, err := command.EncodeResult(&e, reply) // e begun with command.OutSignature()
 package schema

@@ -52,7 +52,7 @@ func ExampleCommand() {
 	call.Reset()
 	call.String("128M")
 	d := wire.NewDecoder(binary.LittleEndian, "s", call.Bytes(), 0)
-	_, err = command.AppendArguments(nil, &d, "s")
+	_, err = command.AppendArguments(nil, &d, "s", nil)
 	fmt.Println(err)
 
 	// Output:

@@ -53,7 +53,7 @@ func checkCommand(t *testing.T, c *schema.Command, value []byte) {
 		return
 	}
 	d := wire.NewDecoder(binary.LittleEndian, "v", e.Bytes(), 0)
-	if got, err := c.AppendMembers(nil, &d); err == nil {
+	if got, err := c.AppendMembers(nil, &d, nil); err == nil {
 		checkCanonical(t, got)
 	}
 }
@@ -72,6 +72,7 @@ func FuzzTypedArguments(f *testing.F) {
 	table := benchTable(f)
 	commands := table.Commands()
 	for _, in := range []string{
+		"screendump h 0", "blockdev-add sa{sv} raw 1 file a{sv} 2 driver s file filename h 0", "netdev_add ssa{sv} n tap 1 fds ah 2 0 0",
 		"blockdev-add sa{sv} qcow2 2 file a{sv} 2 filename s /x driver s file backing g ''",
 		"block_resize ua{sv} 7 1 node-name s d", "migrate s x", "qom-set ssv / p av 2 d 0.5 a{si} 1 a 1",
 		"send-key aa{sv}a{sv} 1 2 type s qcode data s ctrl 0", "device_add a{sv} 2 driver s d zz g ''",
@@ -85,7 +86,8 @@ func FuzzTypedArguments(f *testing.F) {
 	f.Fuzz(func(t *testing.T, index uint16, signature string, text []byte) {
 		command := table.Command(commands[int(index)%len(commands)])
 		d := wire.NewDecoder(binary.LittleEndian, signature, text, 1)
-		got, err := command.AppendArguments(nil, &d, signature)
+		checkDescriptors(t, command, signature, text)
+		got, err := command.AppendArguments(nil, &d, signature, nil)
 		if err != nil {
 			if !strings.HasPrefix(err.Error(), command.Name()) {
 				t.Errorf("%v doesn't begin with the command %s", err, command.Name())
@@ -98,7 +100,7 @@ func FuzzTypedArguments(f *testing.F) {
 				t.Skip(err) // deeper with its variants
 			}
 		})
-		again, err := command.AppendMembers(nil, byName)
+		again, err := command.AppendMembers(nil, byName, nil)
 		if err != nil {
 			t.Fatalf("%s of %s again: %v", got, command.Name(), err)
 		}
@@ -172,4 +174,22 @@ func checkRead(t *testing.T, e *wire.Encoder, text []byte) any {
 		t.Errorf("godbus on %q (-want +got):\n%s", text, diff)
 	}
 	return got
+}
+
+// checkDescriptors checks that each descriptor in a body is told with the string that stands for it.
+func checkDescriptors(t *testing.T, command *schema.Command, signature string, text []byte) {
+	t.Helper()
+	d := wire.NewDecoder(binary.LittleEndian, signature, text, 1)
+	var fds []schema.Descriptor
+	got, err := command.AppendArguments([]byte("before"), &d, signature, &fds)
+	if err != nil {
+		return
+	}
+	got = got[len("before"):]
+	checkCanonical(t, got)
+	for _, fd := range fds {
+		if fd.Index != 0 || !bytes.HasPrefix(got[fd.Start:], []byte(`""`)) {
+			t.Errorf("descriptor %d stands at %d in %s", fd.Index, fd.Start, got)
+		}
+	}
 }

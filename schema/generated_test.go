@@ -31,7 +31,7 @@ func TestGeneratedArguments(t *testing.T) {
 			arguments := q.value(rt, c.ArgType, maxGenerated).(map[string]any)
 			signature, body := drawCall(rt, arguments, front)
 			d := wire.NewDecoder(binary.LittleEndian, signature, body, 0)
-			got, err := command.AppendArguments(nil, &d, signature)
+			got, err := command.AppendArguments(nil, &d, signature, nil)
 			if err != nil {
 				rt.Fatalf("%v as %s: %v", arguments, signature, err)
 			}
@@ -164,7 +164,7 @@ func checkReply(t *rapid.T, mirror *schema.Command, text []byte, value any) {
 		t.Fatal(err)
 	}
 	d := m.Decoder()
-	back, err := mirror.AppendArguments(nil, &d, m.Signature)
+	back, err := mirror.AppendArguments(nil, &d, m.Signature, nil)
 	if err != nil {
 		t.Fatalf("%s: %v", text, err)
 	}

@@ -72,7 +72,7 @@ func TestUnitsAppend(t *testing.T) {
 		in := unmarshal[typed](t, u.In)
 		command := tableOf(t, "cmd", "object{value:"+unitType(u)+"}", "any").Command("cmd")
 		d := body(t, in.Type, func(e *wire.Encoder) { encodeTyped(t, e, in.Type, in.Data) })
-		got, err := command.AppendArguments(nil, d, in.Type)
+		got, err := command.AppendArguments(nil, d, in.Type, nil)
 		if strings.HasPrefix(string(u.Out), "{") {
 			if _, ok := errors.AsType[*schema.ArgumentError](err); !ok {
 				t.Errorf("%s of %s = %s, %v, want an ArgumentError", u.Schema, u.In, got, err)

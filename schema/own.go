@@ -19,10 +19,10 @@ type Own struct {
 // AppendMethod appends the body of a call of a method that is another than the
 // command's own to dst as the command's arguments. The method's arguments are in: the
 // members of these names, and at the end, if there is an a{sv}, others by name. They
-// are read and checked, and errors are, as in [Command.AppendArguments]; one that wraps
+// are read and checked, fds is filled, and errors are, as in [Command.AppendArguments]; one that wraps
 // ErrNotSupported says that this QEMU has no member of one of the names in in or own. What
 // tells a union's branches apart must not be in own.
-func (c *Command) AppendMethod(dst []byte, d *wire.Decoder, in []Arg, own ...Own) ([]byte, error) {
+func (c *Command) AppendMethod(dst []byte, d *wire.Decoder, in []Arg, fds *[]Descriptor, own ...Own) ([]byte, error) {
 	for _, o := range own {
 		if _, found := c.arguments.index[o.Name]; !found {
 			return dst, fmt.Errorf("%s.%s: %w", c.name, o.Name, ErrNotSupported)
@@ -36,7 +36,7 @@ func (c *Command) AppendMethod(dst []byte, d *wire.Decoder, in []Arg, own ...Own
 		}
 		f.front = append(f.front, c.argument(arg.Name, arg.Type))
 	}
-	return c.appendCall(dst, d, f, own)
+	return c.appendCall(dst, d, f, fds, own)
 }
 
 // ownMembers writes those of own that are no defaults.

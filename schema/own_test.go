@@ -81,7 +81,7 @@ func TestAppendMethod(t *testing.T) {
 		words := splitShell(test.call)
 		signature := strings.TrimPrefix(words[1], "-")
 		d := body(t, signature, func(e *wire.Encoder) { encodeList(t, e, signature, words[2:]) })
-		got, err := table.Command(words[0]).AppendMethod([]byte("before"), d, test.in, test.own...)
+		got, err := table.Command(words[0]).AppendMethod([]byte("before"), d, test.in, nil, test.own...)
 		if err != nil {
 			if string(got) != "before" {
 				t.Errorf("AppendMethod(%s) left %s", test.call, got)

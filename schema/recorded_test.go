@@ -78,7 +78,7 @@ func TestRecordedArguments(t *testing.T) {
 				encodeList(t, e, c.CallSignature, c.words()[2:])
 			}
 		})
-		got, err := r.command(t, c).AppendArguments(nil, d, c.CallSignature)
+		got, err := r.command(t, c).AppendArguments(nil, d, c.CallSignature, nil)
 		switch {
 		case c.Request == nil:
 			checkRefused(t, c, err)
@@ -196,7 +196,7 @@ func TestRecordedByName(t *testing.T) {
 				t.Error(err)
 			}
 		})
-		got, err := r.command(t, c).AppendMembers(nil, d)
+		got, err := r.command(t, c).AppendMembers(nil, d, nil)
 		if err != nil {
 			t.Errorf("%s: %v", c.ID, err)
 			continue

@@ -199,7 +199,7 @@ func TestAllocationsTyped(t *testing.T) {
 		d := body(t, mirror.OutSignature(), func(e *wire.Encoder) { _, _ = mirror.EncodeResult(e, r.json) })
 		if got := testing.AllocsPerRun(10, func() {
 			from := *d
-			if _, err := mirror.AppendArguments(dst, &from, mirror.OutSignature()); err != nil {
+			if _, err := mirror.AppendArguments(dst, &from, mirror.OutSignature(), nil); err != nil {
 				t.Fatal(err)
 			}
 		}); got > most {

@@ -19,6 +19,9 @@ type Call struct {
 	answered bool
 }
 
+// FDs are the call's descriptors, which stay its own: to look at before it is accepted.
+func (c *Call) FDs() []int { return c.fds }
+
 // TakeFDs hands the call's descriptors over to the caller. What nobody takes is
 // closed when the call has been handled.
 func (c *Call) TakeFDs() []int {

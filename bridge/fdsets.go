@@ -1,0 +1,137 @@
+package bridge
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"sync"
+
+	"qmp-dbus-bridge/bridge/fdarg"
+	"qmp-dbus-bridge/bridge/inventory"
+	"qmp-dbus-bridge/qmp"
+)
+
+// What QEMU may be given in sets of descriptors, each one of its own.
+const (
+	maxFDSets = 256 // at a time: each costs QEMU a descriptor, or two for a block node, of the 1024 that it usually may have
+	// maxUnremoved is how many QEMU may keep though they were removed; see keepsRemoved.
+	maxUnremoved = 64
+)
+
+// fdsets knows the sets of descriptors that the bridge has added to QEMU, for a command, for a screenshot or for as long as a block node
+// or a job needs one. Their numbers are the bridge's choice, of those that QEMU does not choose by itself (it takes the lowest): so it is known
+// whose a set is before QEMU has it, and nobody can guess the number of another's.
+type fdsets struct {
+	tag string // opaque of each, which tells it from those of others
+
+	mu        sync.Mutex // guards all below; held for a few steps
+	sets      map[int64]*fdset
+	used      bool // QEMU was given one at any time
+	unremoved int  // that QEMU keeps, though they were removed
+	reviewing bool // QEMU is asked which are in use still
+	again     bool // and is to be asked once more then
+}
+
+// fdset is one of them.
+type fdset struct {
+	kept bool // until nothing needs it
+	job  string
+}
+
+func newFDSets() *fdsets {
+	return &fdsets{tag: "bridge:" + rand.Text(), sets: map[int64]*fdset{}}
+}
+
+// begin chooses the number of a set that is to be added to QEMU.
+func (s *fdsets) begin(monitor *qmp.Conn) (id int64, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case len(s.sets) >= maxFDSets:
+		return 0, failuref(errLimits, "QEMU has %d sets of descriptors from here, and %d is the most: delete block nodes that were added with one", len(s.sets), maxFDSets)
+	case s.unremoved >= maxUnremoved:
+		return 0, failuref(errLimits, "QEMU %s keeps descriptors that are not needed any more until the guest runs, and has %d: let it run", monitor.Version(), s.unremoved)
+	}
+	for id == 0 || s.sets[id] != nil {
+		id = randomSet()
+	}
+	s.sets[id], s.used = &fdset{}, true
+	return id, nil
+}
+
+// randomSet is a number from 2^30 on, below the 2^31 that is QEMU's limit for the name of a set.
+func randomSet() int64 {
+	var random [4]byte
+	_, _ = rand.Read(random[:]) // never fails
+	return 1<<30 | int64(binary.LittleEndian.Uint32(random[:])>>2)
+}
+
+// mayName tells whether a caller may name a set: not one of those.
+func (s *fdsets) mayName(id int64) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.sets[id] != nil {
+		return fmt.Errorf("the set %d of descriptors is another's", id)
+	}
+	return nil
+}
+
+// add is the command that adds a set of one descriptor.
+func (s *fdsets) add(id int64, fd int) qmp.Command {
+	return qmp.Command{Name: "add-fd", Arguments: fmt.Appendf(nil, `{"fdset-id":%d,"opaque":%q}`, id, s.tag), FDs: []int{fd}}
+}
+
+// removeSet is the command that removes one. Who has opened a file of it has that still.
+func removeSet(id int64) qmp.Command {
+	return qmp.Command{Name: "remove-fd", Arguments: fmt.Appendf(nil, `{"fdset-id":%d}`, id)}
+}
+
+// keep has a set stay until the block nodes that are of it are gone, or the job, that a command with these arguments has begun.
+func (s *fdsets) keep(id int64, use fdarg.Use, arguments []byte) {
+	kept := fdset{kept: true}
+	if use == fdarg.Job {
+		kept.job = jobID(arguments)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sets[id] = &kept
+}
+
+func jobID(arguments []byte) string {
+	var told struct {
+		ID string `json:"job-id"`
+	}
+	_ = json.Unmarshal(arguments, &told) // they were written here
+	return told.ID
+}
+
+// remove has QEMU remove a set, and calls then. A QEMU that has gone tells nothing: what it still has, sweep removes.
+func (s *fdsets) remove(monitor *qmp.Conn, id int64, stays bool, then func()) {
+	monitor.Start(removeSet(id), func(reply qmp.Reply) {
+		s.mu.Lock()
+		delete(s.sets, id)
+		if reply.Err == nil && stays {
+			s.unremoved++
+		}
+		s.mu.Unlock()
+		then()
+	})
+}
+
+// drop forgets a set that QEMU has not got; or, if that is not known because the connection has ended, sweep finds it.
+func (s *fdsets) drop(id int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.sets, id)
+}
+
+// keepsRemoved tells that QEMU does not let go of descriptors that are removed from its sets: before 9.1 it does only while the guest
+// runs (monitor_fdset_cleanup in its monitor/).
+func (b *Bridge) keepsRemoved(monitor *qmp.Conn) bool {
+	const running = "running" // a RunState
+	var status string
+	b.mirror.look(func(now *state) { status = now.readings[inventory.Status].fact(0).String() })
+	version := monitor.Version()
+	return status != running && (version.Major < 9 || version.Major == 9 && version.Minor < 1)
+}
