@@ -191,3 +191,21 @@ func TestMethodsInPolicies(t *testing.T) {
 		}
 	}
 }
+
+// TestAPIContents compares the contents of docs/api.md with its headings.
+func TestAPIContents(t *testing.T) {
+	text, err := os.ReadFile("../docs/api.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	noAnchor := regexp.MustCompile(`[^a-z0-9 _-]`)
+	var want []string
+	for _, heading := range regexp.MustCompile(`(?m)^##(#?) (.*)$`).FindAllStringSubmatch(string(text), -1) {
+		anchor := strings.ReplaceAll(noAnchor.ReplaceAllString(strings.ToLower(heading[2]), ""), " ", "-")
+		want = append(want, strings.Repeat("  ", len(heading[1]))+"- ["+heading[2]+"](#"+anchor+")")
+	}
+	got := regexp.MustCompile(`(?m)^ *- \[.*\]\(#.*\)$`).FindAllString(string(text), -1)
+	if !slices.Equal(got, want) {
+		t.Errorf("the contents are\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}

@@ -37,16 +37,19 @@ func TestTyped(t *testing.T) {
 	})
 }
 
-// writeExamples writes the Python programs of docs/api.md, as they stand there, to example1.py and so on.
+// writeExamples writes the Python programs and the commands of docs/api.md, as they stand there, to example1.py and example1.sh and
+// so on.
 func writeExamples(env *testscript.Env) {
 	t := env.T().(testing.TB)
 	text, err := os.ReadFile("../docs/api.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i, block := range regexp.MustCompile("(?s)```python\n(.*?)```").FindAllSubmatch(text, -1) {
-		if err := os.WriteFile(fmt.Sprintf("%s/example%d.py", env.WorkDir, i+1), block[1], 0o600); err != nil {
-			t.Fatal(err)
+	for language, suffix := range map[string]string{"python": "py", "sh": "sh"} {
+		for i, block := range regexp.MustCompile("(?s)```"+language+"\n(.*?)```").FindAllSubmatch(text, -1) {
+			if err := os.WriteFile(fmt.Sprintf("%s/example%d.%s", env.WorkDir, i+1, suffix), block[1], 0o600); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 }
