@@ -9,18 +9,18 @@ import (
 	"qmp-dbus-bridge/e2e/rig"
 )
 
-// TestDevices plugs devices into a Linux guest and unplugs them: the objects show what the guest has.
+// TestDevices plugs devices into a Linux guest and unplugs them: the objects show what the guest has, also when the bridge is cut
+// off QEMU in between.
 func TestDevices(t *testing.T) { testDevices(t, rig.QEMUProgram()) }
 
 // TestDevicesOfNewerQEMU is TestDevices on another version.
 func TestDevicesOfNewerQEMU(t *testing.T) { testDevices(t, rig.OtherQEMU(t, "10")) }
 
 func testDevices(t *testing.T, qemu string) {
-	vm := rig.StartGuest(t, rig.QEMU{Program: qemu})
-	g := guest{vm, dial(t, serveQEMU(t, vm.QEMU))}
-	t.Run("unplug", func(t *testing.T) { testUnplug(t, g) })
-	t.Run("unplug while paused", func(t *testing.T) { testUnplugPaused(t, g) })
-	t.Run("network", func(t *testing.T) { testNet(t, g) })
+	g := serveGuest(t, rig.StartGuest(t, rig.QEMU{Program: qemu}))
+	g.line.bothWays(t, "unplug", func(t *testing.T, midway interlude) { testUnplug(t, g, midway) })
+	g.line.bothWays(t, "unplug while paused", func(t *testing.T, midway interlude) { testUnplugPaused(t, g, midway) })
+	g.line.bothWays(t, "network", func(t *testing.T, midway interlude) { testNet(t, g, midway) })
 }
 
 // shown are the properties of an object below the VM's, nil if it is not there.
@@ -44,11 +44,12 @@ func (g guest) plugDisk(t testing.TB, id, port string) {
 }
 
 // testUnplug unplugs a disk: when that returns, the guest has let go of it and the object is gone.
-func testUnplug(t *testing.T, g guest) {
+func testUnplug(t *testing.T, g guest, midway interlude) {
 	g.plugDisk(t, "disk1", "rp1")
 	if o := g.shown(t, "device/disk1"); o["Driver"].Value() != "virtio-blk-pci" || o["Bus"].Value() != "rp1" {
 		t.Errorf("the device: %v", o)
 	}
+	midway(t, asking)
 	signals := watch(t, g.conn, dbus.WithMatchInterface(objectManager))
 	if err := g.method("device/disk1", "Device.Unplug", options()); err != nil {
 		t.Fatal(err)
@@ -67,21 +68,23 @@ func testUnplug(t *testing.T, g guest) {
 }
 
 // testUnplugPaused unplugs a disk while the guest is paused, which is no answer; it lets go when it runs again.
-func testUnplugPaused(t *testing.T, g guest) {
+func testUnplugPaused(t *testing.T, g guest, midway interlude) {
 	g.plugDisk(t, "disk2", "rp2")
-	signals := watch(t, g.conn, dbus.WithMatchInterface(objectManager))
 	g.call(t, "Stop")
 	wantError(t, g.method("device/disk2", "Device.Unplug", options("timeout", uint32(300))), dbusError+"Timeout")
+	midway(t, flight{command: "device_del", path: vmPath + "/device/disk2", method: busName + ".Device.Unplug", args: []any{options()}})
 	if g.shown(t, "device/disk2") == nil {
 		t.Error("the device is not listed though the guest has it")
 	}
+	signals := watch(t, g.conn, dbus.WithMatchInterface(objectManager))
 	g.call(t, "Cont")
 	appears(t, signals, "InterfacesRemoved", "device/disk2")
 	g.Run(t, "test ! -e /sys/block/vda")
+	g.call(t, "BlockdevDel", "node-disk2")
 }
 
 // testNet plugs a NIC in, sets its link, has the guest give it another address, and unplugs it.
-func testNet(t *testing.T, g guest) {
+func testNet(t *testing.T, g guest, midway interlude) {
 	const mac, other = "52:54:00:00:00:0a", "52:54:00:00:00:0b"
 	g.call(t, "NetdevAdd", "net1", "user", options("restrict", true))
 	g.call(t, "DeviceAdd", "virtio-net-pci", options("id", "nic1", "netdev", "net1", "mac", mac, "bus", "rp3"))
@@ -100,6 +103,7 @@ func testNet(t *testing.T, g guest) {
 	g.Run(t, "ip link set eth0 up")
 	carrier := func(is string) { g.Await(t, "grep -q "+is+" /sys/class/net/eth0/carrier") }
 	carrier("1")
+	midway(t, asking)
 	for _, up := range []bool{false, true} {
 		g.object(t, "net/nic1", "Net.SetLink", up)
 		if got := g.shown(t, "net/nic1")["Link"].Value(); got != up {

@@ -15,34 +15,41 @@ import (
 	"qmp-dbus-bridge/e2e/rig"
 )
 
-// guest is a Linux guest, its bridge, and a client of that.
+// guest is a Linux guest, its bridge, by a line that can be cut, and a client of that.
 type guest struct {
 	*rig.Guest
 	*client
+	line line
 }
 
 // startGuest starts a guest and a bridge for it. args are QEMU's.
 func startGuest(t testing.TB, args ...string) guest {
 	t.Helper()
-	vm := rig.StartGuest(t, rig.QEMU{Args: args})
-	return guest{vm, dial(t, serveQEMU(t, vm.QEMU))}
+	return serveGuest(t, rig.StartGuest(t, rig.QEMU{Args: args}))
+}
+
+// serveGuest starts a bridge for a guest.
+func serveGuest(t testing.TB, vm *rig.Guest) guest {
+	t.Helper()
+	l := serveByLine(t, vm.QEMU)
+	return guest{vm, dial(t, l.bridge), l}
 }
 
 // TestGuest changes a guest's machine through the bridge and looks inside whether it has
-// happened there. The last thing that the guest does is to panic.
+// happened there; each case once more with the bridge cut off QEMU in the middle. The last thing that the guest does is to panic.
 func TestGuest(t *testing.T) {
 	g := startGuest(t, "-vga", "std", "-device", "virtio-scsi-pci", "-device", "scsi-cd,id=cd0")
-	t.Run("disk", func(t *testing.T) { testDisk(t, g) })
-	t.Run("network", func(t *testing.T) { testNetwork(t, g) })
-	t.Run("medium", func(t *testing.T) { testMedium(t, g) })
-	t.Run("balloon", func(t *testing.T) { testBalloon(t, g) })
-	t.Run("keys", func(t *testing.T) { testKeys(t, g) })
-	t.Run("screen", func(t *testing.T) { testScreen(t, g) })
-	t.Run("panic", func(t *testing.T) { testPanic(t, g) })
+	g.line.bothWays(t, "disk", func(t *testing.T, midway interlude) { testDisk(t, g, midway) })
+	g.line.bothWays(t, "network", func(t *testing.T, midway interlude) { testNetwork(t, g, midway) })
+	g.line.bothWays(t, "medium", func(t *testing.T, midway interlude) { testMedium(t, g, midway) })
+	g.line.bothWays(t, "balloon", func(t *testing.T, midway interlude) { testBalloon(t, g, midway) })
+	g.line.bothWays(t, "keys", func(t *testing.T, midway interlude) { testKeys(t, g, midway) })
+	g.line.bothWays(t, "screen", func(t *testing.T, midway interlude) { testScreen(t, g, midway) })
+	t.Run("panic", func(t *testing.T) { testPanic(t, g, g.line.interrupt) })
 }
 
 // testDisk plugs a disk in, resizes it, and unplugs it: the guest's writes are in its file.
-func testDisk(t *testing.T, g guest) {
+func testDisk(t *testing.T, g guest, midway interlude) {
 	path := rawImage(t, "nothing yet")
 	g.call(t, "BlockdevAdd", "file", options("node-name", "plugged", "filename", path))
 	g.call(t, "DeviceAdd", "virtio-blk-pci", options("id", "vblk0", "drive", "plugged", "bus", "rp1"))
@@ -51,6 +58,8 @@ func testDisk(t *testing.T, g guest) {
 	if got := readFile(t, path)[:21]; got != "written by the guest\n" {
 		t.Errorf("the disk's file begins with %q", got)
 	}
+	rig.Eventually(t, "the disk is an object", func() bool { return g.shown(t, "block/vblk0") != nil })
+	midway(t, asking)
 	g.call(t, "BlockResize", 4<<20, options("node-name", "plugged"))
 	g.Await(t, "test $(cat /sys/block/vda/size) = 8192") // sectors of 512 bytes
 	rig.Eventually(t, "the drive shows its size", func() bool {
@@ -68,7 +77,7 @@ func testDisk(t *testing.T, g guest) {
 }
 
 // testNetwork plugs a NIC in, pulls its cable, and unplugs it.
-func testNetwork(t *testing.T, g guest) {
+func testNetwork(t *testing.T, g guest, midway interlude) {
 	g.call(t, "NetdevAdd", "net0", "user", options("restrict", true))
 	g.call(t, "DeviceAdd", "virtio-net-pci", options("id", "nic0", "netdev", "net0", "mac", "52:54:00:00:00:07", "bus", "rp2"))
 	g.Await(t, "test -e /sys/class/net/eth0")
@@ -77,6 +86,7 @@ func testNetwork(t *testing.T, g guest) {
 	}
 	g.Run(t, "ip link set eth0 up")
 	g.Await(t, "grep -q 1 /sys/class/net/eth0/carrier")
+	midway(t, asking)
 	g.call(t, "SetLink", "nic0", false)
 	g.Await(t, "grep -q 0 /sys/class/net/eth0/carrier")
 
@@ -87,12 +97,13 @@ func testNetwork(t *testing.T, g guest) {
 }
 
 // testMedium puts a medium into the CD drive, and takes it out.
-func testMedium(t *testing.T, g guest) {
+func testMedium(t *testing.T, g guest, midway interlude) {
 	const drive = "/dev/sr0"
 	g.call(t, "BlockdevChangeMedium", rawImage(t, "on the medium"), options("id", "cd0", "format", "raw"))
 	g.Await(t, "head -c 13 "+drive+" 2>/dev/null | grep -q 'on the medium'")
 	g.call(t, "Eject", options("id", "cd0", "force", true))
 	g.Await(t, "! head -c 1 "+drive+" 2>/dev/null")
+	midway(t, asking)
 
 	g.object(t, "block/cd0", "Block.ChangeMedium", rawImage(t, "on another"), options("format", "raw"))
 	g.Await(t, "head -c 10 "+drive+" 2>/dev/null | grep -q 'on another'")
@@ -101,8 +112,8 @@ func testMedium(t *testing.T, g guest) {
 }
 
 // testBalloon takes a quarter of the guest's memory, and hears from the guest how much it has.
-func testBalloon(t *testing.T, g guest) {
-	const balloon, memory = "/machine/peripheral/balloon0", 96 << 20
+func testBalloon(t *testing.T, g guest, midway interlude) {
+	const balloon, memory, all = "/machine/peripheral/balloon0", 96 << 20, 128 << 20
 	before := g.Run(t, "grep MemTotal /proc/meminfo")
 	g.call(t, "Balloon", memory)
 	g.event(t, "BalloonChange", "actual", int64(memory))
@@ -110,6 +121,7 @@ func testBalloon(t *testing.T, g guest) {
 	if now := g.Run(t, "grep MemTotal /proc/meminfo"); now == before {
 		t.Errorf("the guest still has %s", now)
 	}
+	midway(t, asking)
 	g.button(t, "SetMemory", uint64(memory+memory/8))
 	rig.Eventually(t, "BalloonActual shows more", func() bool { return get[uint64](t, g.conn, "BalloonActual") == memory+memory/8 })
 	g.button(t, "SetMemory", uint64(memory))
@@ -120,10 +132,12 @@ func testBalloon(t *testing.T, g guest) {
 		total, ok := told["stats"].Value().(map[string]dbus.Variant)["stat-total-memory"].Value().(int64)
 		return ok && total < memory // until then it is 2^64-1, no int64
 	})
+	g.button(t, "SetMemory", uint64(all)) // for the next time
+	rig.Eventually(t, "the guest has it back", func() bool { return get[uint64](t, g.conn, "BalloonActual") == all })
 }
 
 // testKeys types a word on the guest's keyboard.
-func testKeys(t *testing.T, g guest) {
+func testKeys(t *testing.T, g guest, midway interlude) {
 	for name, press := range map[string]func(key string){
 		"command": func(key string) {
 			g.call(t, "SendKey", []map[string]dbus.Variant{options("type", "qcode", "data", key)})
@@ -135,8 +149,11 @@ func testKeys(t *testing.T, g guest) {
 		if name == "method" {
 			keys[0], want = "shift-l", "Linux"
 		}
-		for _, key := range keys {
+		for i, key := range keys {
 			press(key)
+			if i == len(keys)/2 {
+				midway(t, asking)
+			}
 		}
 		g.Await(t, "test -e /tmp/end")
 		if got := g.Run(t, "cat /tmp/typed"); got != want {
@@ -154,8 +171,9 @@ func (g guest) button(t *testing.T, method string, args ...any) {
 }
 
 // testScreen compares a screendump, and a screenshot, with what the guest has painted.
-func testScreen(t *testing.T, g guest) {
+func testScreen(t *testing.T, g guest, midway interlude) {
 	want := g.Paint(t)
+	midway(t, screenshooting)
 	path := filepath.Join(rig.TempDir(t), "screen.png")
 	g.call(t, "Screendump", path, options("format", "png"))
 	f, err := os.Open(path)
@@ -184,13 +202,18 @@ func testScreen(t *testing.T, g guest) {
 }
 
 // testPanic has the guest's kernel panic: the event and the properties tell.
-func testPanic(t *testing.T, g guest) {
+func testPanic(t *testing.T, g guest, midway interlude) {
 	g.subscribe(t, "GUEST_PANICKED")
 	g.Tell(t, "echo c >/proc/sysrq-trigger")
 	g.event(t, "GuestPanicked", "action", "pause")
-	rig.Eventually(t, "the properties show the panic", func() bool {
+	panicked := func() bool {
 		return !get[bool](t, g.conn, "Running") && get[string](t, g.conn, "Status") == "guest-panicked"
-	})
+	}
+	rig.Eventually(t, "the properties show the panic", panicked)
+	midway(t, asking)
+	if !panicked() {
+		t.Error("the properties do not show the panic any more")
+	}
 }
 
 // TestPowerButton presses a guest's power button: it shuts down, and so end QEMU and run, well.
@@ -217,6 +240,16 @@ func TestPowerButton(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestPowerButtonInterrupted has the bridge cut off QEMU when the power button has been pressed, and nobody knows: the guest shuts
+// down, and the bridge shows it when it is back. QEMU stays, so that there is one to come back to.
+func TestPowerButtonInterrupted(t *testing.T) {
+	g := startGuest(t, "-no-shutdown")
+	g.line.interrupt(t, flight{command: "system_powerdown", path: vmPath, method: busName + ".PowerDown"})
+	rig.Eventually(t, "the guest has shut down", func() bool {
+		return !get[bool](t, g.conn, "Running") && get[string](t, g.conn, "Status") == "shutdown"
+	})
 }
 
 // rawImage makes a raw image of 1 MiB that begins with a text.

@@ -1,14 +1,12 @@
 package e2e_test
 
 import (
-	"io"
 	"maps"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -22,9 +20,9 @@ const (
 	migrationPath = vmPath + "/migration"
 )
 
-// How fast a migration may be, in bytes a second: some 30 s for a guest, or as fast as can be.
+// How fast a migration may be, in bytes a second: some 60 s for a guest, so that much can happen meanwhile, or as fast as can be.
 const (
-	slow = uint64(1 << 20)
+	slow = uint64(512 << 10)
 	fast = uint64(1 << 40)
 )
 
@@ -98,6 +96,11 @@ func (m *migration) progress() float64 {
 	return progress
 }
 
+func (m *migration) transferred() uint64 {
+	transferred, _ := m.now["Transferred"].Value().(uint64)
+	return transferred
+}
+
 // untilStatus waits for a status.
 func (m *migration) untilStatus(t testing.TB, status string) {
 	t.Helper()
@@ -108,8 +111,8 @@ func (m *migration) untilStatus(t testing.TB, status string) {
 func (m *migration) untilHalfway(t testing.TB) {
 	t.Helper()
 	m.until(t, "it is under way", func() bool { return m.status() == "active" && m.progress() > 0 && m.progress() < 1 })
-	before := m.now["Transferred"].Value().(uint64)
-	m.until(t, "it gets on", func() bool { return m.now["Transferred"].Value().(uint64) > before })
+	before := m.transferred()
+	m.until(t, "it gets on", func() bool { return m.transferred() > before })
 }
 
 // beats has a process in a guest that goes on as long as the guest does.
@@ -130,36 +133,43 @@ func stillBeats(t testing.TB, guest *rig.Shell) {
 }
 
 // incoming starts a QEMU that waits for a guest, at a path or by another URI, and a bridge for it.
-func incoming(t testing.TB, qemu, uri string) (dir string, vm *rig.QEMU, b *bridge) {
+func incoming(t testing.TB, qemu, uri string) (dir string, vm *rig.QEMU, l line) {
 	t.Helper()
 	dir = rig.TempDir(t)
 	vm = rig.StartQEMU(t, rig.QEMU{Dir: dir, Program: qemu, Args: append(rig.GuestArgs(t, dir), "-incoming", uri)})
-	return dir, vm, serveQEMU(t, vm)
+	return dir, vm, serveByLine(t, vm)
 }
 
 // TestMigration moves a running guest from one QEMU to another, each behind a bridge of its own: objects on both sides
 // tell how it goes, without MIGRATION events, the guest goes on where it was, and only the second runs it.
-func TestMigration(t *testing.T) { testMigration(t, rig.QEMUProgram()) }
+func TestMigration(t *testing.T) { testMigration(t, rig.QEMUProgram(), line.nothing) }
+
+// TestMigrationInterrupted is TestMigration with both bridges cut off their QEMUs while it is under way.
+func TestMigrationInterrupted(t *testing.T) { testMigration(t, rig.QEMUProgram(), line.interrupt) }
 
 // TestMigrationOfNewerQEMU is TestMigration on another version.
-func TestMigrationOfNewerQEMU(t *testing.T) { testMigration(t, rig.OtherQEMU(t, "10")) }
+func TestMigrationOfNewerQEMU(t *testing.T) { testMigration(t, rig.OtherQEMU(t, "10"), line.nothing) }
 
-func testMigration(t *testing.T, qemu string) {
+func testMigration(t *testing.T, qemu string, midway func(line, testing.TB, flight)) {
 	guest := rig.StartGuest(t, rig.QEMU{Program: qemu})
 	beats(t, guest.Shell)
-	b := serveQEMU(t, guest.QEMU)
-	source := dial(t, b)
+	leaving := serveByLine(t, guest.QEMU)
+	source := dial(t, leaving.bridge)
 	uri := "unix:" + filepath.Join(rig.TempDir(t), "migration")
-	dir, _, targetBridge := incoming(t, qemu, uri)
-	target := dial(t, targetBridge)
+	dir, _, arriving := incoming(t, qemu, uri)
+	target := dial(t, arriving.bridge)
 	if status := get[string](t, target.conn, "Status"); status != "inmigrate" {
 		t.Errorf("the target's Status = %q, want inmigrate", status)
 	}
 
-	leaves, arrives := followMigration(t, b), followMigration(t, targetBridge)
+	leaves, arrives := followMigration(t, leaving.bridge), followMigration(t, arriving.bridge)
 	source.setSpeed(t, slow)
 	source.migrates(t, "Start", dbus.MakeVariant(uri), options())
 	arrives.untilStatus(t, "active")
+	leaves.untilHalfway(t)
+	for _, l := range []line{leaving, arriving} {
+		midway(l, t, asking)
+	}
 	leaves.untilHalfway(t)
 	source.setSpeed(t, fast)
 	for _, m := range []*migration{leaves, arrives} {
@@ -197,7 +207,7 @@ func TestMigrationEvents(t *testing.T) {
 }
 
 // TestMigrationToDescriptor has a user who may migrate only over a connection of his own making move a guest to another
-// QEMU, and not to where he likes.
+// QEMU, and not to where he likes. The bridge is cut off QEMU meanwhile, which has the descriptor by then.
 func TestMigrationToDescriptor(t *testing.T) {
 	rig.RequireRoot(t)
 	guest := rig.StartGuest(t, rig.QEMU{})
@@ -206,10 +216,11 @@ func TestMigrationToDescriptor(t *testing.T) {
 	write(t, policy, `@id("over") permit (principal in User::"1", action == Action::"migrate", resource) when {
 		["uri"].containsAll(context.argumentNames) && context.arguments.uri == "fd:"
 	};`)
-	b := serveQEMU(t, guest.QEMU, "--grant", "viewer=uid:1", "--policy", policy)
+	l := serveByLine(t, guest.QEMU, "--grant", "viewer=uid:1", "--policy", policy)
+	b, root := l.bridge, dial(t, l.bridge)
 	alice := rig.Alice.MustDial(t, b.address)
 	socket := filepath.Join(rig.TempDir(t), "migration")
-	dir, _, targetBridge := incoming(t, "", "unix:"+socket)
+	dir, _, target := incoming(t, "", "unix:"+socket)
 
 	made := filepath.Join(rig.TempDir(t), "made")
 	for _, target := range []string{"exec:touch " + made, "unix:" + socket, "fd:0", ""} {
@@ -223,8 +234,9 @@ func TestMigrationToDescriptor(t *testing.T) {
 		t.Error("exec: was executed")
 	}
 
+	root.setSpeed(t, slow)
 	before := len(rig.FDs(t, b.PID()))
-	leaves, arrives := followMigration(t, b), followMigration(t, targetBridge)
+	leaves, arrives := followMigration(t, b), followMigration(t, target.bridge)
 	conn, err := net.Dial("unix", socket)
 	if err != nil {
 		t.Fatal(err)
@@ -238,6 +250,10 @@ func TestMigrationToDescriptor(t *testing.T) {
 	}
 	file.Close()
 	conn.Close()
+	leaves.untilHalfway(t)
+	l.interrupt(t, asking)
+	leaves.untilHalfway(t)
+	root.setSpeed(t, fast)
 	leaves.untilStatus(t, "completed")
 	arrives.untilStatus(t, "completed")
 	stillBeats(t, rig.DialShell(t, dir))
@@ -277,9 +293,8 @@ func testMigrationEnds(t *testing.T, qemu string) {
 	guest := rig.StartGuest(t, rig.QEMU{Program: qemu, Count: 2})
 	beats(t, guest.Shell)
 	first := serveQEMU(t, guest.QEMU)
-	link := newRelay(t, guest.Monitors[1])
-	second := serveQEMU(t, &rig.QEMU{Monitors: []string{link.path}})
-	c, m, others := dial(t, first), followMigration(t, first), followMigration(t, second)
+	second := serveByLine(t, &rig.QEMU{Monitors: guest.Monitors[1:]})
+	c, m, others := dial(t, first), followMigration(t, first), followMigration(t, second.bridge)
 
 	notYet := "Continue is for a migration whose Status is pre-switchover, as the capability pause-before-switchover makes it: " +
 		"Migration not in expected state: none"
@@ -309,7 +324,7 @@ func testMigrationEnds(t *testing.T, qemu string) {
 
 	c.migrates(t, "Start", dbus.MakeVariant("exec:cat >/dev/null"), options())
 	m.untilHalfway(t)
-	link.cut() // the second bridge sees it when it has reached QEMU again
+	second.Cut() // the second bridge sees it when it has reached QEMU again
 	others.until(t, "the second bridge has lost QEMU", func() bool { return len(others.now) == 0 })
 	others.untilHalfway(t)
 	if err := migrate(rig.Self().MustDial(t, second.address), "Cancel"); err != nil {
@@ -329,67 +344,7 @@ func testMigrationEnds(t *testing.T, qemu string) {
 	others.untilStatus(t, "completed") // the guest has stopped, which an event tells
 	guest.Stop()
 
-	dir, _, b := incoming(t, qemu, "exec:cat "+file)
-	followMigration(t, b).untilStatus(t, "completed")
+	dir, _, l := incoming(t, qemu, "exec:cat "+file)
+	followMigration(t, l.bridge).untilStatus(t, "completed")
 	stillBeats(t, rig.DialShell(t, dir))
 }
-
-// relay is a monitor's socket at another path, whose connection can be cut.
-type relay struct {
-	path string
-	cuts chan struct{}
-}
-
-func newRelay(t testing.TB, monitor string) *relay {
-	t.Helper()
-	r := &relay{filepath.Join(rig.TempDir(t), "relay"), make(chan struct{})}
-	listener, err := net.Listen("unix", r.path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for {
-			client, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			r.serve(client, monitor)
-		}
-	}()
-	t.Cleanup(func() {
-		listener.Close()
-		close(r.cuts)
-		<-done
-	})
-	return r
-}
-
-// serve passes on what both say until one ends, or it is cut.
-func (r *relay) serve(client net.Conn, monitor string) {
-	defer client.Close()
-	qemu, err := net.Dial("unix", monitor)
-	if err != nil {
-		return
-	}
-	defer qemu.Close()
-	ended := make(chan struct{}, 2)
-	pass := func(to, from net.Conn) {
-		_, _ = io.Copy(to, from) // either has ended
-		ended <- struct{}{}
-	}
-	var both sync.WaitGroup
-	both.Go(func() { pass(qemu, client) })
-	both.Go(func() { pass(client, qemu) })
-	select {
-	case <-ended:
-	case <-r.cuts:
-	}
-	client.Close()
-	qemu.Close()
-	both.Wait()
-}
-
-// cut ends the connection that is there.
-func (r *relay) cut() { r.cuts <- struct{}{} }

@@ -67,7 +67,8 @@ func memoryFiles(t testing.TB, pid int) (count int) {
 	return count
 }
 
-// TestScreenshot compares screenshots with what QEMU dumps into a file, and looks for what they leave behind.
+// TestScreenshot compares screenshots with what QEMU dumps into a file, and looks for what they leave behind, also where the bridge
+// is cut off QEMU while it takes one.
 func TestScreenshot(t *testing.T) {
 	onBothBuses(t, func(t *testing.T, flags []string) { testScreenshot(t, rig.QEMUProgram(), flags) })
 }
@@ -81,7 +82,8 @@ func TestScreenshotOfOtherQEMUs(t *testing.T) {
 
 func testScreenshot(t *testing.T, qemu string, flags []string) {
 	vm := rig.StartQEMU(t, rig.QEMU{Program: qemu, Args: []string{"-device", "VGA,id=video0"}})
-	b := serveQEMU(t, vm, flags...)
+	l := serveByLine(t, vm, flags...)
+	b := l.bridge
 	requireConfined(t, b.PID())
 	c := dial(t, b)
 	ppm := options("format", "ppm")
@@ -155,13 +157,20 @@ func testScreenshot(t *testing.T, qemu string, flags []string) {
 		}
 		shot(t, c.conn, options("format", format))
 	}
-	cleared()
-	if n := len(rig.FDs(t, b.PID())); n > ofBridge {
-		t.Errorf("the bridge has %d descriptors after 100 screenshots, %d before", n, ofBridge)
+	none := func(after string) {
+		t.Helper()
+		cleared()
+		if n := len(rig.FDs(t, b.PID())); n > ofBridge {
+			t.Errorf("the bridge has %d descriptors after %s, %d before", n, after, ofBridge)
+		}
+		if n := len(rig.FDs(t, vm.PID())); n > ofQEMU {
+			t.Errorf("QEMU has %d descriptors after %s, %d before", n, after, ofQEMU)
+		}
 	}
-	if n := len(rig.FDs(t, vm.PID())); n > ofQEMU {
-		t.Errorf("QEMU has %d descriptors after 100 screenshots, %d before", n, ofQEMU)
-	}
+	none("100 screenshots")
+	l.interrupt(t, screenshooting)
+	shot(t, c.conn, nil)
+	none("one that was interrupted")
 }
 
 // samePixels compares a picture with a PPM.

@@ -79,7 +79,7 @@ func openWorkplace(t *testing.T, start func(testing.TB, string) *rig.Bus, worker
 	p.WaitOutput(t, "bus=")
 	t.Cleanup(func() { noRaces(t, p) })
 	w := &workplace{
-		guest:   guest{vm, dial(t, &bridge{p, bus.Address})},
+		guest:   guest{Guest: vm, client: dial(t, &bridge{p, bus.Address})},
 		address: bus.Address, programs: dir, roles: map[string][]string{},
 	}
 	for role, u := range plain {

@@ -38,7 +38,9 @@ func StartGuest(t testing.TB, vm QEMU) *Guest {
 	vm.Args = append(args, vm.Args...)
 	q := StartQEMU(t, vm)
 	WaitGuest(t, q.Process)
-	return &Guest{q, DialShell(t, vm.Dir)}
+	shell := DialShell(t, vm.Dir)
+	shell.warmUp(t)
+	return &Guest{q, shell}
 }
 
 // GuestArgs are the arguments of a QEMU that runs a guest, besides those that choose q35 and

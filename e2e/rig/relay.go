@@ -1,34 +1,46 @@
 package rig
 
 import (
-	"io"
+	"bytes"
 	"net"
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
-// Cable carries the bytes between a socket of its own and another, until it is cut.
+// Cable carries the bytes and descriptors between a socket of its own and a monitor of QEMU's, until it is cut.
 type Cable struct {
 	Path string // of its own
 	to   string
 
-	mu   sync.Mutex // guards ends: connections come and go in goroutines
-	ends []net.Conn
-	all  sync.WaitGroup
+	mu      sync.Mutex // guards the two below: connections come and go in goroutines
+	ends    []*net.UnixConn
+	waiting *flight    // that CutAt waits for, or nil
+	answers sync.Mutex // held by who passes on what QEMU says, and while a flight is under way, so that nobody does
+	all     sync.WaitGroup
+}
+
+// flight is a command from when QEMU gets it to when it has answered.
+type flight struct {
+	command  []byte
+	began    bool
+	answered chan struct{} // closed when it has
 }
 
 // Relay lays a cable to the socket at path; it goes with the test.
 func Relay(t testing.TB, path string) *Cable {
 	t.Helper()
 	c := &Cable{Path: filepath.Join(TempDir(t), "relay"), to: path}
-	l, err := net.Listen("unix", c.Path)
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: c.Path, Net: "unix"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	c.all.Go(func() {
 		for {
-			conn, err := l.Accept()
+			conn, err := l.AcceptUnix()
 			if err != nil {
 				return
 			}
@@ -44,8 +56,8 @@ func Relay(t testing.TB, path string) *Cable {
 }
 
 // join connects one that has come to the other socket.
-func (c *Cable) join(conn net.Conn) {
-	other, err := net.Dial("unix", c.to)
+func (c *Cable) join(conn *net.UnixConn) {
+	other, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: c.to, Net: "unix"})
 	if err != nil {
 		conn.Close()
 		return
@@ -53,13 +65,82 @@ func (c *Cable) join(conn net.Conn) {
 	c.mu.Lock()
 	c.ends = append(c.ends, conn, other)
 	c.mu.Unlock()
-	carry := func(to, from net.Conn) {
-		_, _ = io.Copy(to, from) // to the end of either
-		to.Close()
-		from.Close()
+	c.all.Go(func() {
+		carry(other, conn, func(said []byte, pass func() error) error {
+			c.ask(said)
+			return pass()
+		})
+	})
+	c.all.Go(func() {
+		carry(conn, other, func(said []byte, pass func() error) error {
+			c.answer(said)
+			c.answers.Lock()
+			defer c.answers.Unlock()
+			return pass()
+		})
+	})
+}
+
+// carry passes on what one end says by by, until either has ended.
+func carry(to, from *net.UnixConn, by func(said []byte, pass func() error) error) {
+	defer to.Close()
+	defer from.Close()
+	const mostFDs = 253 // SCM_MAX_FD
+	said, rights := make([]byte, 64<<10), make([]byte, unix.CmsgSpace(4*mostFDs))
+	for {
+		n, r, _, _, err := from.ReadMsgUnix(said, rights)
+		if err != nil {
+			return
+		}
+		err = by(said[:n], func() error { return pass(to, said[:n], rights[:r]) })
+		closeRights(rights[:r])
+		if err != nil {
+			return
+		}
 	}
-	c.all.Go(func() { carry(conn, other) })
-	c.all.Go(func() { carry(other, conn) })
+}
+
+// pass writes all that was said, with the descriptors that came with it.
+func pass(to *net.UnixConn, said, rights []byte) error {
+	n, _, err := to.WriteMsgUnix(said, rights, nil)
+	if err != nil {
+		return err
+	}
+	if n < len(said) {
+		_, err = to.Write(said[n:])
+	}
+	return err
+}
+
+// closeRights closes the descriptors that came in a message.
+func closeRights(rights []byte) {
+	messages, _ := unix.ParseSocketControlMessage(rights)
+	for m := range messages {
+		fds, _ := unix.ParseUnixRights(&messages[m])
+		for _, fd := range fds {
+			unix.Close(fd)
+		}
+	}
+}
+
+// ask notes what is said to QEMU, before it is. Each command is in one piece.
+func (c *Cable) ask(said []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if f := c.waiting; f != nil && !f.began && bytes.Contains(said, f.command) {
+		f.began = true
+		c.answers.Lock()
+	}
+}
+
+// answer notes what QEMU says.
+func (c *Cable) answer(said []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if f := c.waiting; f != nil && f.began && (bytes.Contains(said, []byte(`"return"`)) || bytes.Contains(said, []byte(`"error"`))) {
+		c.waiting = nil
+		close(f.answered)
+	}
 }
 
 // Cut ends the connections that there are; others may come.
@@ -70,4 +151,22 @@ func (c *Cable) Cut() {
 		end.Close()
 	}
 	c.ends = nil
+}
+
+// CutAt cuts the cable when QEMU has executed or refused a command, and before anybody knows. send has it sent; nothing else may be under way
+// then.
+func (c *Cable) CutAt(t testing.TB, command string, send func()) {
+	t.Helper()
+	f := &flight{command: []byte(`"` + command + `"`), answered: make(chan struct{})}
+	c.mu.Lock()
+	c.waiting = f
+	c.mu.Unlock()
+	send()
+	select {
+	case <-f.answered:
+		c.Cut()
+		c.answers.Unlock()
+	case <-time.After(Timeout):
+		t.Fatalf("QEMU has not executed %s within %v", command, Timeout)
+	}
 }
