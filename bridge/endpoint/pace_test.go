@@ -21,12 +21,12 @@ func paced(t *testing.T, first, second int) (took, between time.Duration) {
 	const working = 10 * time.Millisecond
 	held, handled := true, make(chan time.Time, 3)
 	var ended time.Time
-	var conn *endpoint.Conn
+	conns := make(chan *endpoint.Conn, 1)
 	conn, b, _ := accountable(t, handler(func(c *endpoint.Call) endpoint.Verdict {
 		switch {
 		case c.Sender == caller: // the others are there
 			held = false
-			conn.Wake(of(3, 0))
+			(<-conns).Wake(of(3, 0))
 			return echo(c)
 		case held:
 			return endpoint.Later
@@ -40,6 +40,7 @@ func paced(t *testing.T, first, second int) (took, between time.Duration) {
 		handled <- began
 		return echo(c)
 	}))
+	conns <- conn
 	for i, size := range []int{first, second} {
 		h := textCall(of(3, 0), []string{"First", "Second"}[i])
 		b.send(h, text(b.sized(h, size-endpoint.CallCost)))
