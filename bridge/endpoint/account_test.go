@@ -53,7 +53,7 @@ func TestTurnsOfAccounts(t *testing.T) {
 	var conn *endpoint.Conn
 	var known *accounts
 	var order []string
-	held, handled := true, make(chan struct{}, 2*many)
+	held, handled, made := true, make(chan struct{}, 2*many), make(chan struct{})
 	var senders []string
 	for i := range many {
 		senders = append(senders, of(3, i))
@@ -61,6 +61,7 @@ func TestTurnsOfAccounts(t *testing.T) {
 	senders = append(senders, of(4, 0), of(5, 0))
 	conn, b, known := accountable(t, handler(func(c *endpoint.Call) endpoint.Verdict {
 		if c.Sender == caller { // all that wait become ready at the same time
+			<-made
 			held = false
 			for _, sender := range senders {
 				known.learn(sender)
@@ -75,6 +76,7 @@ func TestTurnsOfAccounts(t *testing.T) {
 		handled <- struct{}{}
 		return echo(c)
 	}))
+	close(made)
 	known.mu.Lock()
 	known.unknown[of(5, 0)] = true
 	known.mu.Unlock()

@@ -14,7 +14,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience is how long a test waits for what has to happen.
-const patience = 10 * time.Second
+const patience = time.Minute
 
 // pipes makes n pipes: their write ends, to be sent away, and their read ends.
 func pipes(t testing.TB, n int) (writers []int, readers []*os.File) {
