@@ -269,6 +269,7 @@ func TestObjectCommandEnds(t *testing.T) {
 	const away = ": there is no connection to QEMU now; watch the property Connected of org.qemu.VM1"
 	for path, want := range map[dbus.ObjectPath]string{
 		at("block/cd0"): "there is no object /org/qemu/VM1/block/cd0" + away, "/org/qemu/VM2": "there is no object /org/qemu/VM2",
+		at("helper/tpm"): "there is no object /org/qemu/VM1/helper/tpm", // which is on the bus, and not QEMU's
 	} {
 		if _, err := c.call(path, blockIf+".Eject", true); errorName(err) != dbusError+"UnknownObject" || err.Error() != want {
 			t.Errorf("Eject of %s while QEMU is away: %v, want UnknownObject: %s", path, err, want)

@@ -197,10 +197,11 @@ func (r *request) resolve() error {
 	return nil
 }
 
-// noObject says that there is no object at a path, and if it may be for want of a QEMU.
+// noObject says that there is no object at a path, and if it may be for want of a QEMU, as it may be of all but helpers.
 func (b *Bridge) noObject(path string) *failure {
 	f := failuref(errUnknownObject, "there is no object %s", path)
-	if b.monitor() == nil && strings.HasPrefix(path, b.paths.vm+"/") {
+	ofQEMU := strings.HasPrefix(path, b.paths.vm+"/") && !strings.HasPrefix(path, b.mirror.layout.kinds[helpers].above)
+	if ofQEMU && b.monitor() == nil {
 		f.text += ": " + textNoQEMU
 	}
 	return f
