@@ -125,15 +125,30 @@ func (m *mirror) disconnect() {
 	})
 }
 
-// hear takes in an event, and calls then, which may be nil, after what it tells is shown.
+// hear takes in an event, and calls then, which may be nil, after what it has QEMU asked for is shown. What it tells
+// by itself is shown now.
 func (m *mirror) hear(ev qmp.Event, then func()) {
 	m.mu.Lock()
 	for _, k := range m.known {
 		k.Heard(ev.Name, ev.Data)
 	}
+	m.showTold(ev.Name)
 	r := m.want(inventory.TouchedByEvent(ev.Name), then)
 	m.mu.Unlock()
 	m.run(r)
+}
+
+// showTold shows what an event tells by itself, unless all of this QEMU is yet to be. The lock is held.
+func (m *mirror) showTold(event string) {
+	if m.monitor == nil || m.arrived != nil {
+		return
+	}
+	version := m.monitor.Version()
+	if facts := inventory.Told(event, version.Major, version.Minor); facts != nil {
+		m.change(func(s *state) {
+			s.readings[inventory.Status] = newReading(nil, inventory.Reading{Facts: facts}, s.readings[inventory.Status])
+		})
+	}
 }
 
 // learn takes in a command of a caller that QEMU has executed. What it touches is not asked for yet.

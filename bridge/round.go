@@ -8,8 +8,9 @@ import (
 	"qmp-dbus-bridge/qmp"
 )
 
-// round is one refresh: queries that are asked one after another, since QEMU's queue has one place for us, and
-// shown together.
+// round is one refresh: queries that are asked one after another, since QEMU's queue has one place for us. What one tells is
+// shown before the next is asked, but for a QEMU that has not been read yet: that is shown as a whole. So an event that is heard
+// meanwhile is never followed by what was read before it.
 type round struct {
 	monitor  *qmp.Conn
 	due      inventory.Set
@@ -63,6 +64,7 @@ func (m *mirror) askDetails(r *round, q, from int) {
 	i, command, arguments := m.known[q].Next(items, from)
 	m.mu.Unlock()
 	if i == len(items) {
+		m.showOne(r, q)
 		m.ask(r, q+1)
 		return
 	}
@@ -118,11 +120,11 @@ func read(query *inventory.Query, reply qmp.Reply) (inventory.Reading, error) {
 // absence are the classes of errors by which QEMU says that it has no such thing.
 var absence = map[string]bool{"CommandNotFound": true, "DeviceNotActive": true, "DeviceNotFound": true, "KVMMissingCap": true}
 
-// end shows what a round has read, unless the connection ended: then disconnect tells.
+// end ends a round, of which all is shown then, unless the connection ended: then disconnect tells.
 func (m *mirror) end(r *round, whole bool) {
 	m.mu.Lock()
-	if whole && r.monitor == m.monitor {
-		m.show(r)
+	if whole && r.monitor == m.monitor && m.arrived != nil {
+		m.showAll(r)
 	}
 	m.asking = false
 	another := m.begin()
@@ -133,24 +135,34 @@ func (m *mirror) end(r *round, whole bool) {
 	m.run(another)
 }
 
-// show makes what was read the state. The lock is held.
-func (m *mirror) show(r *round) {
-	if m.arrived != nil {
-		m.arrived.take()
+// showOne makes what was read of a query part of the state.
+func (m *mirror) showOne(r *round, q int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if r.monitor != m.monitor || m.arrived != nil {
+		return
 	}
+	m.change(func(s *state) { m.take(r, q, s) })
+	m.keepPace()
+}
+
+// showAll makes what was read of a QEMU that has arrived the state. The lock is held.
+func (m *mirror) showAll(r *round) {
+	m.arrived.take()
 	m.change(func(s *state) {
-		if m.arrived != nil {
-			s.identity, s.connected = m.arrived.identity, true
-		}
+		s.identity, s.connected = m.arrived.identity, true
 		for q := range inventory.Queries {
-			if r.due.Has(q) {
-				s.readings[q] = newReading(m.layout.kinds[q], m.complete(r, q), s.readings[q])
-				m.note(q, r)
-			}
+			m.take(r, q, s)
 		}
 	})
 	m.arrived = nil
 	m.keepPace()
+}
+
+// take puts what was read of a query into a state. The lock is held.
+func (m *mirror) take(r *round, q int, s *state) {
+	s.readings[q] = newReading(m.layout.kinds[q], m.complete(r, q), s.readings[q])
+	m.note(q, r)
 }
 
 // complete is what a round has read of a query, with what is known besides; it notes whether that moves. The lock is held.

@@ -19,8 +19,8 @@
 //     sends a prepared signal for each event.
 //   - the bus alone, for the same large reply; and a raw forwarder of it, which sends a prepared
 //     one after it has read QEMU's. A large call can hardly be faster.
-//   - raw QMP query-status at the other end of a change: the bridge asks for it after STOP and RESUME,
-//     which don't tell the status, before it announces the properties.
+//   - raw QMP query-status at the other end of a change: the bridge asks for it after STOP, which does not tell the status, before
+//     it announces the properties. RESUME tells it.
 //   - raw start: a process that does on raw sockets all that the bridge has to before it is
 //     ready. A second machine has 64 drives, 64 CPUs and 8 network cards: there the bridge reads all that too.
 //
