@@ -84,7 +84,8 @@ func answerer(b *testing.B) (path string) {
 }
 
 func answerAll(conn net.Conn) {
-	schema, status, other := []byte("{\"return\": []}\r\n"), []byte(`{"return": `+running+"}\r\n"), []byte("{\"return\": {}}\r\n")
+	schema, status, other := []byte(`{"return": []`), []byte(`{"return": `+running), []byte(`{"return": {}`)
+	var out []byte
 	if _, err := io.WriteString(conn, qmptest.Greeting+"\r\n"); err != nil {
 		return
 	}
@@ -100,7 +101,13 @@ func answerAll(conn net.Conn) {
 		case bytes.Contains(line, []byte("query-status")):
 			answer = status
 		}
-		if _, err := conn.Write(answer); err != nil {
+		out = append(out[:0], answer...)
+		if id := bytes.LastIndex(line, []byte(`,"id":`)); id >= 0 {
+			out = append(out, bytes.TrimSpace(line[id:])...) // with the end of the object
+		} else {
+			out = append(out, '}')
+		}
+		if _, err := conn.Write(append(out, "\r\n"...)); err != nil {
 			return
 		}
 	}

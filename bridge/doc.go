@@ -49,7 +49,8 @@
 //
 // Package inventory knows what QEMU is asked, and after which events and commands it is asked again. The
 // mirror asks, one command at a time, and after each answer swaps the state as a whole: immutable objects with their values, found by
-// the layout. What an event tells by itself is shown before that. The audience knows what the bus has been told and tells it the rest, each object's changes in one
+// the layout. What an event tells by itself is shown before that. Of a QEMU that has just come it asks as much at a time as QEMU's queue
+// takes, while QEMU tells its commands, and shows all together. The audience knows what the bus has been told and tells it the rest, each object's changes in one
 // PropertiesChanged; what the bus does not take is told later. Reads are answered from the state. What becomes of jobs that QEMU
 // lets go of is in a ledger, which events and callers' commands write.
 //

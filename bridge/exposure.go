@@ -11,16 +11,21 @@ import (
 // maxExposed is how many names a warning tells, to keep it one line of the log.
 const maxExposed = 8
 
+// askDisplay asks a QEMU how it shows its display, for warnOfExposure.
+func askDisplay(monitor *qmp.Conn) *question {
+	return ask(monitor, qmp.Command{Name: "query-display-options"})
+}
+
 // warnOfExposure says loudly which character devices QEMU shows on the bus by -display dbus. One of them that is
 // a monitor, as those named org.qemu.monitor.* are, hands raw QMP or HMP to whoever may call org.qemu there,
 // past policy and audit. Which are monitors QMP does not tell: the name is shown on the bus alone
 // (7.2 to 10.0).
-func (b *Bridge) warnOfExposure(ctx context.Context, monitor *qmp.Conn) error {
+func (b *Bridge) warnOfExposure(ctx context.Context, monitor *qmp.Conn, asked *question) error {
 	var display struct {
 		Type string `json:"type"`
 		P2P  bool   `json:"p2p"` // on connections of its own, not on a bus
 	}
-	if err := query(ctx, monitor, qmp.Command{Name: "query-display-options"}, &display); err != nil {
+	if err := asked.read(ctx, &display); err != nil {
 		return err
 	}
 	if display.Type != "dbus" || display.P2P {
@@ -41,7 +46,7 @@ func exposed(ctx context.Context, monitor *qmp.Conn) (names []string, err error)
 		Type string `json:"type"`
 	}
 	list := qmp.Command{Name: "qom-list", Arguments: []byte(`{"path":"/chardevs"}`)}
-	if err := query(ctx, monitor, list, &children); err != nil {
+	if err := ask(monitor, list).read(ctx, &children); err != nil {
 		return nil, err
 	}
 	for _, c := range children {

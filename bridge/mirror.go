@@ -34,11 +34,14 @@ type mirror struct {
 	paced    bool                   // it is to
 }
 
-// arrival is a QEMU that has not been read yet. Once it is, take makes it the one that calls go to: before anybody is
+// arrival is a QEMU that is not shown yet. When it is, take makes it the one that calls go to: before anybody is
 // told, so that who is told can call. It must not block.
 type arrival struct {
 	identity
-	take func()
+	take     func()
+	told     [inventory.Count]told // what was read of it
+	read     bool                  // that is all
+	admitted func()                // is called once it is shown; nil before admit
 }
 
 func newMirror(log *slog.Logger, layout *layout, bridgeVersion string, bus announcer) *mirror {
@@ -104,13 +107,24 @@ func (m *mirror) retell() {
 	_ = m.audience.catchUp(m.now) // or it drains once more
 }
 
-// connect reads a QEMU that has been reached, shows it as a whole, and calls then.
-func (m *mirror) connect(monitor *qmp.Conn, a arrival, then func()) {
+// connect has a QEMU read that has been reached. It is shown as a whole once that is done and admit was called.
+func (m *mirror) connect(monitor *qmp.Conn, a *arrival) {
 	m.mu.Lock()
-	m.monitor, m.ledger, m.known, m.arrived = monitor, new(inventory.Ledger), knowNothing(), &a
-	r := m.want(inventory.All, then)
+	m.monitor, m.ledger, m.known, m.arrived = monitor, new(inventory.Ledger), knowNothing(), a
+	r := m.want(inventory.All, nil)
 	m.mu.Unlock()
 	m.run(r)
+}
+
+// admit has a QEMU that has arrived shown, and calls then, unless it goes before.
+func (m *mirror) admit(a *arrival, then func()) {
+	m.mu.Lock()
+	a.admitted = then
+	shown := m.showArrived()
+	m.mu.Unlock()
+	if shown != nil {
+		shown()
+	}
 }
 
 // disconnect shows that QEMU has gone, and with it all but its identity.

@@ -2,7 +2,6 @@ package bridge
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -35,7 +34,7 @@ func (b *Bridge) dial(ctx context.Context) (*qmp.Conn, error) {
 }
 
 // adopt makes monitor the connection that callers' commands go to, once it has told all that
-// the properties show.
+// the properties show. That is asked while QEMU writes its schema, and while that is read.
 func (b *Bridge) adopt(ctx context.Context, monitor *qmp.Conn) error {
 	ctx, cancel := context.WithTimeout(ctx, b.config.Patience.QEMU)
 	defer cancel()
@@ -43,18 +42,23 @@ func (b *Bridge) adopt(ctx context.Context, monitor *qmp.Conn) error {
 	if err != nil {
 		return fmt.Errorf("QEMU: %w", err)
 	}
-	if err := b.learn(ctx, monitor, id.target.String()); err != nil {
+	learn, display := b.askCommands(monitor, id.target.String()), askDisplay(monitor)
+	a := &arrival{identity: id, take: func() { b.reached.Store(monitor) }}
+	b.mirror.connect(monitor, a)
+	if err := learn(ctx); err != nil {
 		return fmt.Errorf("QEMU: %w", err)
 	}
-	if err := b.warnOfExposure(ctx, monitor); err != nil {
+	if err := b.warnOfExposure(ctx, monitor, display); err != nil {
 		return fmt.Errorf("QEMU: %w", err)
 	}
 	shown := make(chan struct{})
-	b.mirror.connect(monitor, arrival{id, func() { b.reached.Store(monitor) }}, func() { close(shown) })
+	b.mirror.admit(a, func() { close(shown) })
 	select {
 	case <-shown:
 		b.fdnames.gather(monitor)
 		b.fdsets.gather(monitor, func() bool { return b.keepsRemoved(monitor) })
+		return monitor.Err()
+	case <-monitor.Done():
 		return monitor.Err()
 	case <-ctx.Done():
 		return ctx.Err()
@@ -119,29 +123,32 @@ func (b *Bridge) Command(ctx context.Context, name string) error {
 	return err
 }
 
-// learn makes the commands of the connected QEMU those on the bus. They are asked for once
+// askCommands asks a QEMU for its commands, and returns what makes them those on the bus. They are asked for once
 // for each kind of QEMU, because telling them costs it 26 to 35 ms (7.2.22).
-func (b *Bridge) learn(ctx context.Context, monitor *qmp.Conn, target string) error {
+func (b *Bridge) askCommands(monitor *qmp.Conn, target string) (learn func(context.Context) error) {
 	version := monitor.Version()
 	kind := fmt.Sprintf("%s|%s|%s", version, version.Package, target)
 	before := b.commands()
 	if before.kind == kind {
+		return func(context.Context) error { return nil }
+	}
+	q := ask(monitor, qmp.Command{Name: "query-qmp-schema"})
+	return func(ctx context.Context) error {
+		tables, err := q.result(ctx)
+		if err != nil {
+			return fmt.Errorf("query-qmp-schema: %w", forLog(err))
+		}
+		table, err := schema.ParseTable(tables)
+		if err != nil {
+			return err
+		}
+		b.noteUntyped(table)
+		b.known.Store(newCommands(kind, table))
+		if before.kind != "" {
+			b.announceInterfaces() // before this QEMU is shown as connected
+		}
 		return nil
 	}
-	tables, err := monitor.Execute(ctx, qmp.Command{Name: "query-qmp-schema"})
-	if err != nil {
-		return fmt.Errorf("query-qmp-schema: %w", forLog(err))
-	}
-	table, err := schema.ParseTable(tables)
-	if err != nil {
-		return err
-	}
-	b.noteUntyped(table)
-	b.known.Store(newCommands(kind, table))
-	if before.kind != "" {
-		b.announceInterfaces() // before this QEMU is shown as connected
-	}
-	return nil
 }
 
 // announceInterfaces tells that the interfaces made of QEMU's commands and events are others
@@ -186,11 +193,16 @@ func interview(ctx context.Context, monitor *qmp.Conn) (identity, error) {
 	var target struct {
 		Arch string `json:"arch"`
 	}
-	for _, q := range []struct {
-		command string
-		into    any
-	}{{"query-name", &name}, {"query-uuid", &uuid}, {"query-target", &target}} {
-		if err := query(ctx, monitor, qmp.Command{Name: q.command}, q.into); err != nil {
+	questions := []struct {
+		*question
+		into any
+	}{
+		{ask(monitor, qmp.Command{Name: "query-name"}), &name},
+		{ask(monitor, qmp.Command{Name: "query-uuid"}), &uuid},
+		{ask(monitor, qmp.Command{Name: "query-target"}), &target},
+	}
+	for _, q := range questions {
+		if err := q.read(ctx, q.into); err != nil {
 			return id, err
 		}
 	}
@@ -201,22 +213,4 @@ func interview(ctx context.Context, monitor *qmp.Conn) (identity, error) {
 	canonical, err := canonicalUUID(uuid.UUID)
 	id.uuid = inventory.Text(canonical)
 	return id, err
-}
-
-// query executes a command and reads its result. A QEMU that refuses it leaves into as it is:
-// qemu-storage-daemon has no commands about a VM, and before its machine is made
-// (--preconfig) a QEMU can't tell its target.
-func query(ctx context.Context, monitor *qmp.Conn, command qmp.Command, into any) error {
-	result, err := monitor.Execute(ctx, command)
-	var refused *qmp.Error
-	if errors.As(err, &refused) {
-		return nil
-	}
-	if err == nil {
-		err = json.Unmarshal(result, into)
-	}
-	if err != nil {
-		return fmt.Errorf("%s: %w", command.Name, err)
-	}
-	return nil
 }

@@ -8,16 +8,31 @@ import (
 	"qmp-dbus-bridge/qmp"
 )
 
-// round is one refresh: queries that are asked one after another, since QEMU's queue has one place for us. What one tells is
-// shown before the next is asked, but for a QEMU that has not been read yet: that is shown as a whole. So an event that is heard
-// meanwhile is never followed by what was read before it.
+// round is one refresh: queries, and what is not known of the objects of each. One command is on its way at a time, since QEMU's
+// queue has one place for us, and what a query tells is shown before the next is asked. So an event that is heard meanwhile is
+// never followed by what was read before it. But of a QEMU that has arrived nobody else asks anything: then as many are on
+// their way as its queue takes, and it is shown as a whole.
 type round struct {
-	monitor  *qmp.Conn
-	due      inventory.Set
-	then     []func()
-	readings [inventory.Count]inventory.Reading
-	err      [inventory.Count]error // why a reading has nothing
-	gaps     [inventory.Count]error // why something of its objects is not known
+	monitor *qmp.Conn
+	then    []func()
+
+	// The mirror's lock guards the rest.
+	due      inventory.Set // not asked yet
+	asked    inventory.Set // and not shown
+	from     [inventory.Count]int
+	details  [inventory.Count]int // on their way
+	told     [inventory.Count]told
+	inFlight int
+	broken   bool // the connection has ended
+	over     bool
+}
+
+// told is what a round has read of a query.
+type told struct {
+	answered bool
+	reading  inventory.Reading
+	err      error // why the reading has nothing
+	gap      error // why something of its objects is not known
 }
 
 // begin makes the next round, or none while one is on its way or nothing is wanted. The lock is held.
@@ -30,56 +45,99 @@ func (m *mirror) begin() *round {
 	return r
 }
 
-// run asks what is due, and goes on with the rounds that are wanted meanwhile.
+// run asks what is due and may be now, and goes on with the rounds that are wanted meanwhile.
 func (m *mirror) run(r *round) {
-	if r != nil {
-		m.ask(r, 0)
-	}
-}
-
-// ask asks the due queries from that index on.
-func (m *mirror) ask(r *round, q int) {
-	for q < inventory.Count && !r.due.Has(q) {
-		q++
-	}
-	if q == inventory.Count {
-		m.end(r, true)
-		return
-	}
-	m.mu.Lock()
-	m.known[q].Asked()
-	m.mu.Unlock()
-	query := &inventory.Queries[q]
-	m.askOne(r, qmp.Command{Name: query.Command, Arguments: query.Arguments}, func(reply qmp.Reply) {
-		r.readings[q], r.err[q] = read(query, reply)
-		m.askDetails(r, q, 0)
-	})
-}
-
-// askDetails asks what is not known of the objects of a query, from that one on: one command for each, and there are MaxItems
-// at most.
-func (m *mirror) askDetails(r *round, q, from int) {
-	items := r.readings[q].Items
-	m.mu.Lock()
-	i, command, arguments := m.known[q].Next(items, from)
-	m.mu.Unlock()
-	if i == len(items) {
-		m.showOne(r, q)
-		m.ask(r, q+1)
-		return
-	}
-	m.askOne(r, qmp.Command{Name: command, Arguments: arguments}, func(reply qmp.Reply) {
-		if err := m.learnDetail(r, q, items[i], reply); err != nil {
-			r.gaps[q] = err
+	for r != nil {
+		m.mu.Lock()
+		ask := m.nextOf(r)
+		ended := ask == nil && r.inFlight == 0 && !r.over
+		r.over = r.over || ended
+		m.mu.Unlock()
+		switch {
+		case ask != nil:
+			ask()
+		case ended:
+			r = m.end(r)
+		default:
+			return
 		}
-		m.askDetails(r, q, i+1)
-	})
+	}
 }
 
-// learnDetail takes in what QEMU told of one object of a query.
+// nextOf finds what is to be asked next, or nil, and shows what has been read meanwhile: of each query there is first its answer, then
+// the details of its objects. The lock is held.
+func (m *mirror) nextOf(r *round) (ask func()) {
+	width := 1
+	if m.arrived != nil {
+		width = qmp.MaxInBand
+	}
+	if r.over || r.broken || r.inFlight >= width {
+		return nil
+	}
+	for q := range inventory.Count {
+		if !r.asked.Has(q) || !r.told[q].answered {
+			continue
+		}
+		if ask := m.nextDetail(r, q); ask != nil {
+			return ask
+		}
+		if r.details[q] == 0 {
+			r.asked &^= inventory.SetOf(q)
+			m.show(r, q)
+		}
+	}
+	for q := range inventory.Count {
+		if r.due.Has(q) {
+			return m.nextQuery(r, q)
+		}
+	}
+	return nil
+}
+
+// nextQuery is what asks a query. The lock is held.
+func (m *mirror) nextQuery(r *round, q int) (ask func()) {
+	r.due &^= inventory.SetOf(q)
+	r.asked |= inventory.SetOf(q)
+	r.inFlight++
+	m.known[q].Asked()
+	query := &inventory.Queries[q]
+	return func() {
+		m.ask(r, qmp.Command{Name: query.Command, Arguments: query.Arguments}, func(reply qmp.Reply) {
+			reading, err := read(query, reply)
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			r.told[q] = told{answered: true, reading: reading, err: err}
+			r.inFlight--
+		})
+	}
+}
+
+// nextDetail is what asks for something that is not known of the objects of a query, or nil: it is one command for each, and
+// there are MaxItems at most. The lock is held.
+func (m *mirror) nextDetail(r *round, q int) (ask func()) {
+	items := r.told[q].reading.Items
+	i, command, arguments := m.known[q].Next(items, r.from[q])
+	r.from[q] = min(i+1, len(items))
+	if i == len(items) {
+		return nil
+	}
+	r.inFlight++
+	r.details[q]++
+	return func() {
+		m.ask(r, qmp.Command{Name: command, Arguments: arguments}, func(reply qmp.Reply) {
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			if err := m.learnDetail(r, q, items[i], reply); err != nil {
+				r.told[q].gap = err
+			}
+			r.inFlight--
+			r.details[q]--
+		})
+	}
+}
+
+// learnDetail takes in what QEMU told of one object of a query. The lock is held.
 func (m *mirror) learnDetail(r *round, q int, of inventory.Item, reply qmp.Reply) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
 	_, refused := errors.AsType[*qmp.Error](reply.Err)
 	switch {
 	case r.monitor != m.monitor: // what is known is about another QEMU
@@ -93,14 +151,18 @@ func (m *mirror) learnDetail(r *round, q int, of inventory.Item, reply qmp.Reply
 	return m.known[q].Learn(of, reply.Return)
 }
 
-// askOne asks one of the commands of a round, which ends with the connection.
-func (m *mirror) askOne(r *round, command qmp.Command, then func(qmp.Reply)) {
+// ask asks one of the commands of a round, which goes on then, or ends with the connection.
+func (m *mirror) ask(r *round, command qmp.Command, answered func(qmp.Reply)) {
 	r.monitor.Start(command, func(reply qmp.Reply) {
 		if errors.Is(reply.Err, qmp.ErrClosed) {
-			m.end(r, false)
-			return
+			m.mu.Lock()
+			r.inFlight--
+			r.broken = true
+			m.mu.Unlock()
+		} else {
+			answered(reply)
 		}
-		then(reply)
+		m.run(r)
 	})
 }
 
@@ -120,72 +182,83 @@ func read(query *inventory.Query, reply qmp.Reply) (inventory.Reading, error) {
 // absence are the classes of errors by which QEMU says that it has no such thing.
 var absence = map[string]bool{"CommandNotFound": true, "DeviceNotActive": true, "DeviceNotFound": true, "KVMMissingCap": true}
 
-// end ends a round, of which all is shown then, unless the connection ended: then disconnect tells.
-func (m *mirror) end(r *round, whole bool) {
+// end ends a round, and returns the next, if there is one.
+func (m *mirror) end(r *round) *round {
 	m.mu.Lock()
-	if whole && r.monitor == m.monitor && m.arrived != nil {
-		m.showAll(r)
+	var shown func()
+	if m.arrived != nil && r.monitor == m.monitor && !r.broken {
+		m.arrived.read = true
+		shown = m.showArrived()
 	}
 	m.asking = false
 	another := m.begin()
 	m.mu.Unlock()
-	for _, f := range r.then {
-		f()
+	for _, f := range append(r.then, shown) {
+		if f != nil {
+			f()
+		}
 	}
-	m.run(another)
+	return another
 }
 
-// showOne makes what was read of a query part of the state.
-func (m *mirror) showOne(r *round, q int) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if r.monitor != m.monitor || m.arrived != nil {
-		return
+// show makes what was read of a query part of the state, unless that is yet to be shown as a whole. The lock is held.
+func (m *mirror) show(r *round, q int) {
+	switch {
+	case r.monitor != m.monitor: // disconnect has told
+	case m.arrived != nil:
+		m.arrived.told[q] = r.told[q]
+	default:
+		m.change(func(s *state) { m.take(s, q, &r.told[q]) })
+		m.keepPace()
 	}
-	m.change(func(s *state) { m.take(r, q, s) })
-	m.keepPace()
 }
 
-// showAll makes what was read of a QEMU that has arrived the state. The lock is held.
-func (m *mirror) showAll(r *round) {
-	m.arrived.take()
+// showArrived makes a QEMU that has arrived the state if it has been read and admitted, and returns what is to be called then without
+// the lock, which is held.
+func (m *mirror) showArrived() (then func()) {
+	a := m.arrived
+	if a == nil || !a.read || a.admitted == nil {
+		return nil
+	}
+	a.take()
+	m.arrived = nil
 	m.change(func(s *state) {
-		s.identity, s.connected = m.arrived.identity, true
+		s.identity, s.connected = a.identity, true
 		for q := range inventory.Queries {
-			m.take(r, q, s)
+			m.take(s, q, &a.told[q])
 		}
 	})
-	m.arrived = nil
 	m.keepPace()
+	return a.admitted
 }
 
 // take puts what was read of a query into a state. The lock is held.
-func (m *mirror) take(r *round, q int, s *state) {
-	s.readings[q] = newReading(m.layout.kinds[q], m.complete(r, q), s.readings[q])
-	m.note(q, r)
+func (m *mirror) take(s *state, q int, t *told) {
+	s.readings[q] = newReading(m.layout.kinds[q], m.complete(q, t), s.readings[q])
+	m.note(q, t)
 }
 
-// complete is what a round has read of a query, with what is known besides; it notes whether that moves. The lock is held.
-func (m *mirror) complete(r *round, q int) inventory.Reading {
-	told := r.readings[q]
+// complete is what was read of a query, with what is known besides; it notes whether that moves. The lock is held.
+func (m *mirror) complete(q int, t *told) inventory.Reading {
+	now := t.reading
 	m.moving &^= inventory.SetOf(q)
-	if told.Moving {
+	if now.Moving {
 		m.moving |= inventory.SetOf(q)
 	}
-	if r.err[q] == nil {
-		told = m.known[q].Complete(told)
+	if t.err == nil {
+		now = m.known[q].Complete(now)
 	}
 	if q == inventory.Jobs {
-		told = m.ledger.Read(told)
+		now = m.ledger.Read(now)
 	}
-	return told
+	return now
 }
 
 // note logs what could not be read: once until it can be again, and each time that this has happened twice as often, since QEMU
 // decides how often.
-func (m *mirror) note(q int, r *round) {
-	query, left := &inventory.Queries[q], r.readings[q].Left
-	err := cmp.Or(r.err[q], r.gaps[q])
+func (m *mirror) note(q int, t *told) {
+	query, left := &inventory.Queries[q], t.reading.Left
+	err := cmp.Or(t.err, t.gap)
 	trouble := err != nil || left > 0
 	if !trouble {
 		m.troubled &^= inventory.SetOf(q)

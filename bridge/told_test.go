@@ -76,8 +76,7 @@ func TestToldBeforeShown(t *testing.T) {
 	m := newMachine(t, map[string]string{"query-status": paused})
 	m.hold("query-migrate", true) // the last one
 	w := newWorld(t, m.dial)
-	connected := make(chan error, 1)
-	go func() { connected <- w.connect() }()
+	connected := w.connecting()
 	last := m.nextHeld()
 	m.answer("query-status", running)
 	m.client().Event("RESUME", "")

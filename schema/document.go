@@ -2,6 +2,7 @@ package schema
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 
 	"qmp-dbus-bridge/schema/wire"
@@ -12,6 +13,7 @@ const (
 	maxText  = wire.MaxMessage // bytes
 	maxNodes = 4 << 20         // as many as a D-Bus array has room for, 16 bytes each; see wire.MaxArray
 	keepText = 1 << 20         // bytes of scratch that a document keeps for its next use
+	nodeText = 7               // bytes of text for each value that room is made for; query-qmp-schema has 7.9 (7.2.22)
 )
 
 // document is one JSON text from QEMU with an index of its values, in the order
@@ -55,7 +57,7 @@ func (d *document) parse(text []byte) error {
 		return fmt.Errorf("JSON text of %d bytes: %w", len(text), wire.ErrLimit)
 	}
 	d.text, d.spill = text, d.spill[:0]
-	d.nodes, d.order = d.nodes[:0], d.order[:0]
+	d.nodes, d.order = slices.Grow(d.nodes[:0], min(len(text)/nodeText, keepText/16)), d.order[:0]
 	return d.scan()
 }
 

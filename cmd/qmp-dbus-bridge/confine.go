@@ -22,16 +22,15 @@ type confinement struct {
 	busDir   string              // of the private bus
 	listener *qmpserver.Listener // for QMP clients; nil without one
 	children []int               // that we end, beside the bus
-	program  []mapping           // for releaseMemory, since /proc goes out of reach; none if it was before
+	// mappings waits for those of the program, for releaseMemory: they are looked for before /proc goes out of reach.
+	mappings func() ([]mapping, error)
 }
 
 // confine takes from the process what serving on the bus at address doesn't need. Our children
 // run already, and stay as they are.
 func (s *service) confine(address string) error {
-	if program, err := programMappings(); err != nil {
+	if _, err := s.mappings(); err != nil {
 		s.log.Warn("memory of the program will not be given back", "error", err)
-	} else {
-		s.program = program
 	}
 	if s.flags.Sandbox == "off" {
 		return nil

@@ -2,11 +2,12 @@ package main
 
 import (
 	"bufio"
-	"fmt"
 	"os"
 	"runtime"
 	"runtime/debug"
+	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -21,11 +22,24 @@ const (
 	// settleTime is how long after the start its memory is given back: earlier, the first
 	// calls and the end of the start bring most of it in again.
 	settleTime = time.Second
+	// startMemory is what a start may take before the collector works: it takes some 8 MiB, and a QEMU may say more.
+	startMemory = 32 << 20 // bytes
 )
 
 // tuneRuntime fits Go's runtime to a small process that waits most of its time. The collector
 // stays as it is: at GOGC=50 a large reply cost twice the CPU, for 3 MiB less under load.
 func tuneRuntime() { runtime.GOMAXPROCS(schedulerSlots) }
+
+// delayCollection keeps the collector from working during a start, which took it a tenth of the CPU time, until resume is called:
+// what the start leaves is given back by releaseMemory. It is called once in a process.
+func delayCollection() (resume func()) {
+	percent := debug.SetGCPercent(-1)
+	limit := debug.SetMemoryLimit(startMemory)
+	return sync.OnceFunc(func() {
+		debug.SetGCPercent(percent)
+		debug.SetMemoryLimit(limit)
+	})
+}
 
 // mapping is a part of the address space.
 type mapping struct{ start, length uintptr }
@@ -64,19 +78,36 @@ func programMappings() ([]mapping, error) {
 	)
 	lines := bufio.NewScanner(maps)
 	for lines.Scan() {
-		var (
-			line        = lines.Text()
-			start, end  uintptr
-			permissions string
-		)
-		if _, err := fmt.Sscanf(line, "%x-%x %s", &start, &end, &permissions); err == nil {
+		line := lines.Text()
+		first, rest, _ := strings.Cut(line, " ")
+		switch {
+		case !strings.HasSuffix(first, ":"): // START-END PERMISSIONS ... FILE
 			last = mapping{}
-			if strings.HasSuffix(line, " "+self) && !strings.Contains(permissions, "w") {
-				last = mapping{start, end - start}
+			permissions, _, _ := strings.Cut(rest, " ")
+			if strings.HasSuffix(rest, " "+self) && !strings.Contains(permissions, "w") {
+				last = parseMapping(first)
 			}
-		} else if last.length > 0 && strings.Join(strings.Fields(line), " ") == "Anonymous: 0 kB" {
+		case last.length > 0 && first == "Anonymous:" && strings.TrimSpace(rest) == "0 kB":
 			program = append(program, last)
 		}
 	}
 	return program, lines.Err()
+}
+
+// parseMapping reads START-END as the kernel writes it; what it would not is empty.
+func parseMapping(text string) mapping {
+	from, to, _ := strings.Cut(text, "-")
+	start, err := strconv.ParseUint(from, 16, 64)
+	end, err2 := strconv.ParseUint(to, 16, 64)
+	if err != nil || err2 != nil || end < start {
+		return mapping{}
+	}
+	return mapping{uintptr(start), uintptr(end - start)}
+}
+
+// findMappings begins to look for programMappings, which takes some milliseconds, and returns what waits for them.
+func findMappings() func() ([]mapping, error) {
+	find := sync.OnceValues(programMappings)
+	go find()
+	return find
 }

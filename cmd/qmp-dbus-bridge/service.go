@@ -27,6 +27,7 @@ type service struct {
 	bridge *bridge.Bridge
 	place  *bus.Place     // for daemon; nil before, and on an existing bus
 	daemon *bus.Daemon    // nil on an existing bus
+	resume func()         // the collector; see delayCollection
 	settle func()         // gives back no more memory; nil before it is ready
 	hangup chan os.Signal // SIGHUP; see reload
 	confinement
@@ -46,8 +47,9 @@ func newService(flags *sharedFlags, once bool, dial func(context.Context, qmp.Op
 		return nil, errors.Join(fmt.Errorf("--audit: %w", err), lines.Close())
 	}
 	return &service{
-		flags: flags, lines: lines, log: log, audit: trail, hangup: hangup,
-		qemu: owner{given: flags.givenQEMU != nil, uid: flags.givenQEMU},
+		flags: flags, lines: lines, log: log, audit: trail, hangup: hangup, resume: delayCollection(),
+		confinement: confinement{mappings: findMappings()},
+		qemu:        owner{given: flags.givenQEMU != nil, uid: flags.givenQEMU},
 		bridge: bridge.New(bridge.Config{
 			Dial: dial, Once: once, BusName: flags.BusName, ObjectPath: flags.ObjectPath,
 			Version: version(), Audit: trail, Log: log, Limits: flags.limits,
@@ -167,6 +169,7 @@ func (s *service) ready(address string) error {
 		return err
 	}
 	_, err := daemon.SdNotify(false, daemon.SdNotifyReady)
+	s.resume()
 	s.settle = s.releaseLater()
 	return err
 }
@@ -177,7 +180,8 @@ func (s *service) releaseLater() (stop func()) {
 	done := make(chan struct{})
 	timer := time.AfterFunc(settleTime, func() {
 		defer close(done)
-		if err := releaseMemory(s.program); err != nil {
+		program, _ := s.mappings() // confine has told why there are none
+		if err := releaseMemory(program); err != nil {
 			s.log.Warn("memory of the start was not given back", "error", err)
 		}
 	})
@@ -190,6 +194,8 @@ func (s *service) releaseLater() (stop func()) {
 
 // close ends all that was begun, the bus last.
 func (s *service) close() error {
+	s.resume()
+	_, _ = s.mappings() // that has ended by then
 	if s.settle != nil {
 		s.settle()
 	}
