@@ -141,10 +141,12 @@ func getAllProperties(r *request) {
 // begin the next, comes after that moment.
 func (r *request) look(answer func(*object) error) {
 	m := r.bridge.mirror
-	err := error(r.bridge.noObject(r.Path))
+	var err error
 	m.look(func(s *state) {
 		if o := m.layout.object(s, r.Path); o != nil {
 			err = answer(o)
+		} else {
+			err = r.bridge.noObject(r.Path)
 		}
 	})
 	r.end(err)

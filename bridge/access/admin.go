@@ -14,5 +14,5 @@ func (a *Authorizer) Administers(caller *Caller) bool {
 	if caller == nil || !caller.identified || !grantable(caller.UID) {
 		return false
 	}
-	return a.principal(caller).entity.Parents.Contains(adminRole)
+	return a.principal(caller).administers
 }

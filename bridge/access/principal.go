@@ -15,12 +15,14 @@ import (
 // principal is a caller as one Authorizer sees it. It is made once and kept with the Caller: making it costs
 // more than a decision.
 type principal struct {
-	owner    *Authorizer
-	entity   cedar.Entity
-	label    string
-	names    *busNames
-	policies policies                  // those that can have a say for this caller
-	partials []atomic.Pointer[partial] // by actionNumbers; nil until asked for
+	owner  *Authorizer
+	entity cedar.Entity
+	label  string
+	names  *busNames
+	// administers is what Administers tells, which is asked for each call.
+	administers bool
+	policies    policies                  // those that can have a say for this caller
+	partials    []atomic.Pointer[partial] // by actionNumbers; nil until asked for
 }
 
 // principal returns the caller's. Two goroutines may make it at the same time; both are right.
@@ -50,6 +52,7 @@ func (a *Authorizer) newPrincipal(caller *Caller, names *busNames) *principal {
 		Parents:    cedar.NewEntityUIDSet(a.parents(caller)...),
 		Attributes: cedar.NewRecord(attributes),
 	}}
+	p.administers = p.entity.Parents.Contains(adminRole)
 	p.policies = a.policies.applicable(eval.Env{
 		Entities: &entities{principal: p.entity}, Principal: p.entity.UID, Resource: a.resource,
 		Action: eval.Variable("action"), Context: eval.Variable("context"),
