@@ -86,3 +86,25 @@ func TestArrivalEnds(t *testing.T) {
 		t.Error("Connect succeeded")
 	}
 }
+
+// TestReach has a QEMU that greets, and tells nothing until the bridge has been reached: only read waits for that.
+func TestReach(t *testing.T) {
+	m := newMachine(t, nil)
+	m.hold("query-name", true)
+	w := newWorld(t, m.dial)
+	w.make()
+	read, err := w.bridge.Reach(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if name := w.bridge.Name(); name != "" {
+		t.Errorf("Name = %q before it was told", name)
+	}
+	m.nextHeld().Return(`{"name": "vm7"}`)
+	if err := read(); err != nil {
+		t.Fatal(err)
+	}
+	if name := w.bridge.Name(); name != "vm7" {
+		t.Errorf("Name = %q", name)
+	}
+}

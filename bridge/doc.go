@@ -67,7 +67,7 @@
 // # Life
 //
 //	b := bridge.New(config)
-//	err := b.Connect(ctx)       // reaches QEMU once: its state and commands are known
+//	err := b.Connect(ctx)       // reaches QEMU once: its state and commands are known; Reach does not wait for that
 //	err = b.Join(ctx, address, policy) // takes its seat on a bus
 //	err = b.Run(ctx)            // serves, reconnecting to QEMU, until ctx ends
 //	err = b.Close()

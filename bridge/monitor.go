@@ -15,17 +15,31 @@ import (
 
 // Connect reaches QEMU and reads what it is.
 func (b *Bridge) Connect(ctx context.Context) error {
-	monitor, err := b.dial(ctx)
+	read, err := b.Reach(ctx)
 	if err != nil {
 		return err
 	}
-	if err := b.adopt(ctx, monitor); err != nil {
-		err = errors.Join(err, monitor.Close())
-		b.reached.Store(nil)
-		b.showDisconnected()
-		return err
+	return read()
+}
+
+// Reach is Connect that returns when QEMU has greeted. What it is, is read meanwhile: read waits for that, and is called once in
+// every case, before anything else of the Bridge.
+func (b *Bridge) Reach(ctx context.Context) (read func() error, err error) {
+	monitor, err := b.dial(ctx)
+	if err != nil {
+		return nil, err
 	}
-	return nil
+	adopted := make(chan error, 1)
+	go func() { adopted <- b.adopt(ctx, monitor) }()
+	return func() error {
+		if err := <-adopted; err != nil {
+			err = errors.Join(err, monitor.Close())
+			b.reached.Store(nil)
+			b.showDisconnected()
+			return err
+		}
+		return nil
+	}, nil
 }
 
 // dial connects, with the events of the connection going to onEvent.

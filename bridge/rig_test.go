@@ -90,6 +90,12 @@ func (m *machine) dial(ctx context.Context, o qmp.Options) (*qmp.Conn, error) {
 
 // connect reaches QEMU.
 func (w *world) connect() error {
+	w.make()
+	return w.bridge.Connect(context.Background())
+}
+
+// make makes the bridge.
+func (w *world) make() {
 	w.bridge = bridge.New(bridge.Config{
 		Dial: w.qmp, Once: w.once, BusName: busName, ObjectPath: string(vmPath), Version: "1.2.3",
 		Audit: w.audit, Log: w.logger(), Limits: w.limits, Patience: w.wait,
@@ -99,7 +105,6 @@ func (w *world) connect() error {
 			w.tb.Errorf("Close: %v", err)
 		}
 	})
-	return w.bridge.Connect(context.Background())
 }
 
 func (w *world) logger() *slog.Logger {

@@ -90,14 +90,18 @@ func endedEarly(vm *qemu) error {
 // control it.
 func (c *runCommand) serve(ctx context.Context, s *service, vm *qemu) error {
 	always := context.Background()
-	if err := s.bridge.Connect(ctx); err != nil {
+	opened, err := c.connect(ctx, s, vm)
+	if err != nil {
 		if vm.endsWithin(always, earlyEnd) {
 			return errors.Join(endedEarly(vm), s.close())
 		}
 		return errors.Join(connectAdvice.to(err), s.close(), vm.kill())
 	}
-	if err := c.join(ctx, s, vm); err != nil { // nobody has used the guest yet: it goes at once
-		status := report(err, exitFailed)
+	if opened == nil {
+		opened = s.join(ctx)
+	}
+	if opened != nil { // nobody has used the guest yet: it goes at once
+		status := report(opened, exitFailed)
 		return errors.Join(c.shutDown(s, vm, "quit"), s.close(), &exitError{status})
 	}
 	serving := make(chan error, 1)
@@ -114,12 +118,17 @@ func (c *runCommand) serve(ctx context.Context, s *service, vm *qemu) error {
 	}
 }
 
-// join takes the bridge to a bus whose rules know QEMU's user.
-func (c *runCommand) join(ctx context.Context, s *service, vm *qemu) error {
-	if err := s.qemu.started(vm.child.PID()); err != nil {
-		return err
+// connect reaches QEMU, and opens meanwhile what it needs besides, on a bus whose rules know QEMU's user.
+func (c *runCommand) connect(ctx context.Context, s *service, vm *qemu) (opened, err error) {
+	read, err := s.bridge.Reach(ctx)
+	if err != nil {
+		return nil, err
 	}
-	return s.join(ctx)
+	opened = s.qemu.started(vm.child.PID())
+	if opened == nil {
+		opened = s.open(ctx)
+	}
+	return opened, read()
 }
 
 // shutDown ends QEMU by steps, system_powerdown for the guest's power button and quit, then by a signal. A signal

@@ -44,11 +44,19 @@ func (c *serveCommand) Run(ctx context.Context) error {
 		return err
 	}
 	s.monitor = c.QMP
-	if err := s.bridge.Connect(ctx); err != nil {
+	read, err := s.bridge.Reach(ctx)
+	if err != nil {
 		return errors.Join(connectAdvice.to(err), s.close())
 	}
-	if err := s.join(ctx); err != nil {
-		return errors.Join(err, s.close())
+	opened := s.open(ctx)
+	if err := read(); err != nil {
+		return errors.Join(connectAdvice.to(err), opened, s.close())
+	}
+	if opened == nil {
+		opened = s.join(ctx)
+	}
+	if opened != nil {
+		return errors.Join(opened, s.close())
 	}
 	err = s.run(ctx)
 	return errors.Join(err, s.close())

@@ -11,6 +11,7 @@ import (
 	"github.com/coreos/go-systemd/v22/daemon"
 
 	"qmp-dbus-bridge/bridge"
+	"qmp-dbus-bridge/bridge/access"
 	"qmp-dbus-bridge/bridge/audit"
 	"qmp-dbus-bridge/bridge/bus"
 	"qmp-dbus-bridge/bridge/patient"
@@ -25,8 +26,12 @@ type service struct {
 	log    *slog.Logger
 	audit  *audit.Trail
 	bridge *bridge.Bridge
-	place  *bus.Place     // for daemon; nil before, and on an existing bus
-	daemon *bus.Daemon    // nil on an existing bus
+	place  *bus.Place  // for daemon; nil before, and on an existing bus
+	daemon *bus.Daemon // nil on an existing bus
+
+	policy  *access.Authorizer // that the service starts with; nil before open
+	address string             // of the bus; likewise
+
 	resume func()         // the collector; see delayCollection
 	settle func()         // gives back no more memory; nil before it is ready
 	hangup chan os.Signal // SIGHUP; see reload
@@ -69,31 +74,32 @@ func (s *service) dial(ctx context.Context, address qmp.Address, o qmp.Options) 
 	return monitor, nil
 }
 
-// join takes the bridge, which is connected to QEMU, to a bus, and says that the service
-// is ready.
-func (s *service) join(ctx context.Context) error {
+// open makes all that the service needs besides QEMU, which has greeted and whose user is known, and confines the process. That
+// can be while the bridge reads what QEMU is.
+func (s *service) open(ctx context.Context) (err error) {
 	s.qemu.tell(s.log)
-	s.tellName()
-	policy, err := s.flags.authorizer(s.qemu.known())
-	if err != nil {
+	if s.policy, err = s.flags.authorizer(s.qemu.known()); err != nil {
 		return err
 	}
-	s.tellUseless(policy)
-	address, err := s.openBus(ctx)
-	if err != nil {
+	s.tellUseless(s.policy)
+	if s.address, err = s.openBus(ctx); err != nil {
 		return err
 	}
 	if err := s.listen(); err != nil {
 		return err
 	}
-	if err := s.confine(address); err != nil {
-		return err
-	}
-	if err := s.bridge.Join(ctx, address, policy); err != nil {
+	return s.confine(s.address)
+}
+
+// join takes the bridge, which is connected to QEMU, to the bus that was opened, and says that the service
+// is ready.
+func (s *service) join(ctx context.Context) error {
+	s.tellName()
+	if err := s.bridge.Join(ctx, s.address, s.policy); err != nil {
 		return joinAdvice.to(err)
 	}
-	s.log.Info("the policy is in force", "hash", policy.Hash())
-	return s.ready(address)
+	s.log.Info("the policy is in force", "hash", s.policy.Hash())
+	return s.ready()
 }
 
 // run serves until ctx, QEMU or the bus ends, and reloads at each SIGHUP. If the private bus ends, it says why.
@@ -164,8 +170,8 @@ func (s *service) openBus(ctx context.Context) (address string, err error) {
 }
 
 // ready tells whoever started the service where it is.
-func (s *service) ready(address string) error {
-	if _, err := fmt.Printf("bus=%s\n", address); err != nil {
+func (s *service) ready() error {
+	if _, err := fmt.Printf("bus=%s\n", s.address); err != nil {
 		return err
 	}
 	_, err := daemon.SdNotify(false, daemon.SdNotifyReady)
