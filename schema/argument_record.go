@@ -81,6 +81,7 @@ func (a *arguments) entry(s *shape, base int, key []byte) {
 	switch {
 	case m != nil:
 		a.member(m, &a.seen[base+rank], asEntry)
+	case a.option(base, key):
 	case s.isOpen():
 		a.keys = append(a.keys, key)
 		a.comma()

@@ -62,6 +62,7 @@ type arguments struct {
 	fault   string // what is wrong with the value at place
 	limit   string // which limit was passed
 	place   place
+	own     []Own // of the method whose call it is; nil of a command of its own
 
 	scout, tried wire.Decoder // look ahead of decoder
 }

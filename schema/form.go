@@ -49,6 +49,7 @@ func (a *arguments) call(c *Command, f form, own []Own) {
 		return
 	}
 	base := a.openRecord(&s)
+	a.own = own
 	a.ownMembers(&s, base, own)
 	for _, p := range f.front {
 		a.member(&c.arguments.members[p.member], &a.seen[base+p.member], asArgument)

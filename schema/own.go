@@ -14,6 +14,11 @@ type Own struct {
 	Name    string
 	Value   any  // a string, bool or int
 	Default bool // the caller may give another; else a caller who gives one is wrong
+
+	// Option, if it is set, makes this no member of the command's arguments but an option of the method: in the dictionary a
+	// caller may give one of Words, which is put there. Value and Default mean nothing then.
+	Option *string
+	Words  []string
 }
 
 // AppendMethod appends the body of a call of a method that is another than the
@@ -24,7 +29,7 @@ type Own struct {
 // tells a union's branches apart must not be in own.
 func (c *Command) AppendMethod(dst []byte, d *wire.Decoder, in []Arg, fds *[]Descriptor, own ...Own) ([]byte, error) {
 	for _, o := range own {
-		if _, found := c.arguments.index[o.Name]; !found {
+		if _, found := c.arguments.index[o.Name]; !found && o.Option == nil {
 			return dst, fmt.Errorf("%s.%s: %w", c.name, o.Name, ErrNotSupported)
 		}
 	}
@@ -42,7 +47,7 @@ func (c *Command) AppendMethod(dst []byte, d *wire.Decoder, in []Arg, fds *[]Des
 // ownMembers writes those of own that are no defaults.
 func (a *arguments) ownMembers(s *shape, base int, own []Own) {
 	for _, o := range own {
-		if !o.Default {
+		if !o.Default && o.Option == nil {
 			a.ownMember(s, base, o)
 		}
 	}
@@ -51,10 +56,33 @@ func (a *arguments) ownMembers(s *shape, base int, own []Own) {
 // defaults writes those of own that are, where the caller has given nothing.
 func (a *arguments) defaults(s *shape, base int, own []Own) {
 	for _, o := range own {
-		if _, rank := s.find([]byte(o.Name)); o.Default && a.seen[base+rank] == absent {
+		if _, rank := s.find([]byte(o.Name)); o.Default && o.Option == nil && a.seen[base+rank] == absent {
 			a.ownMember(s, base, o)
 		}
 	}
+}
+
+// option takes the value of an entry of the method's dictionary, if it is an option of its own.
+func (a *arguments) option(base int, key []byte) bool {
+	if base > 0 { // that of a member
+		return false
+	}
+	for _, o := range a.own {
+		if o.Option == nil || o.Name != string(key) {
+			continue
+		}
+		if *o.Option != "" {
+			a.fail("given twice")
+		}
+		size, tokens := len(a.json), a.tokens
+		a.typed(&qtype{kind: kindEnum, values: o.Words})
+		if !a.failed() {
+			*o.Option = string(a.json[size+1 : len(a.json)-1]) // without its quotes
+		}
+		a.json, a.tokens = a.json[:size], tokens
+		return true
+	}
+	return false
 }
 
 func (a *arguments) ownMember(s *shape, base int, o Own) {

@@ -97,6 +97,40 @@ func TestAppendMethod(t *testing.T) {
 	}
 }
 
+// TestAppendMethodOption has a method with an option of its own: it is none of the command's arguments.
+func TestAppendMethodOption(t *testing.T) {
+	table := benchTable(t)
+	in := []schema.Arg{{Name: "filename", Type: "s"}, {Name: "options", Type: "a{sv}"}}
+	for _, test := range []struct{ options, want, option string }{
+		{"0", `{"filename":"/x"}`, ""},
+		{"1 check s refuse", `{"filename":"/x"}`, "refuse"},
+		{"2 check s warn force b true", `{"filename":"/x","force":true}`, "warn"},
+		{"2 force b true check s warn", `{"filename":"/x","force":true}`, "warn"},
+		{"1 check v s warn", `{"filename":"/x"}`, "warn"},
+		{"1 check s never", "blockdev-change-medium.check: 'never' is not one of refuse, warn", ""},
+		{"1 check b true", "blockdev-change-medium.check: expected string, got bool", ""},
+		{"2 check s warn check s refuse", "blockdev-change-medium.check: given twice", "warn"},
+		{"1 checks s warn", "blockdev-change-medium.checks: unknown member", ""},
+	} {
+		option := ""
+		words := strings.Fields("/x " + test.options)
+		d := body(t, "sa{sv}", func(e *wire.Encoder) { encodeList(t, e, "sa{sv}", words) })
+		got, err := table.Command("blockdev-change-medium").AppendMethod(nil, d, in, nil, schema.Own{Name: "check", Option: &option, Words: []string{"refuse", "warn"}})
+		if err != nil {
+			got = append(got, err.Error()...)
+		}
+		if !strings.HasPrefix(string(got), test.want) || option != test.option {
+			t.Errorf("AppendMethod with %s = %s and the option %q, want %s and %q", test.options, got, option, test.want, test.option)
+		}
+	}
+	option := ""
+	d := body(t, "a{sv}", func(e *wire.Encoder) { encodeList(t, e, "a{sv}", strings.Fields("1 file a{sv} 1 check s warn")) })
+	_, err := table.Command("blockdev-add").AppendMethod(nil, d, in[1:], nil, schema.Own{Name: "check", Option: &option, Words: []string{"warn"}})
+	if err == nil || option != "" {
+		t.Errorf("an option within a member: %q, %v", option, err)
+	}
+}
+
 // TestEncodeElement has elements of a list that are what the schema says, and others.
 func TestEncodeElement(t *testing.T) {
 	for _, test := range []struct{ typ, json, want, misfit string }{
