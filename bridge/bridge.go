@@ -25,7 +25,7 @@ import (
 // DefaultObjectPath is where the VM's object is unless Config says otherwise.
 const DefaultObjectPath = "/org/qemu/VM1"
 
-// Config is what a Bridge needs to know. Once, Limits and Patience may be left zero, and BusName and Audit by
+// Config is what a Bridge needs to know. Once, Limits, Patience and VMState may be left zero, and BusName and Audit by
 // who does not Join.
 type Config struct {
 	// Dial connects to QEMU's monitor with these options. It is called again after QEMU has
@@ -41,6 +41,7 @@ type Config struct {
 	Log        *slog.Logger
 	Limits     Limits
 	Patience   Patience
+	VMState    *VMState // nil: whether helpers' state migrates is somebody else's business
 }
 
 // Patience is how long the bridge waits, at its start and when QEMU comes back, for others that may be silent. A
@@ -84,8 +85,9 @@ type Bridge struct {
 	fdsets        *fdsets
 	fdnames       fdnames
 
-	seat   atomic.Pointer[endpoint.Conn] // nil before Join
-	driver *dbus.Conn                    // for calls to the bus itself
+	address string                        // of the bus; empty before Join
+	seat    atomic.Pointer[endpoint.Conn] // nil before Join
+	driver  *dbus.Conn                    // for calls to the bus itself
 
 	connection sync.WaitGroup // the goroutine that keeps the one to QEMU
 	disconnect func()         // ends it; nil before Run
@@ -118,11 +120,12 @@ func New(config Config) *Bridge {
 }
 
 // Join takes the bridge's seat on the bus at address, where policy rules: it owns the bus
-// name from then on.
-func (b *Bridge) Join(ctx context.Context, address string, policy *access.Authorizer) error {
-	ctx, cancel := context.WithTimeout(ctx, b.config.Patience.Bus)
+// name from then on, and QEMU has the object that Config.VMState asks for.
+func (b *Bridge) Join(outer context.Context, address string, policy *access.Authorizer) error {
+	ctx, cancel := context.WithTimeout(outer, b.config.Patience.Bus)
 	defer cancel()
 	b.SetPolicy(policy)
+	b.address = address
 	driver, err := dialDriver(ctx, address)
 	if err != nil {
 		return fmt.Errorf("bus %s: %w", address, err)
@@ -143,7 +146,10 @@ func (b *Bridge) Join(ctx context.Context, address string, policy *access.Author
 		return fmt.Errorf("bus %s: %w", address, err)
 	}
 	b.seat.Store(seat)
-	return seat.RequestName(ctx, b.config.BusName)
+	if err := seat.RequestName(ctx, b.config.BusName); err != nil {
+		return err
+	}
+	return b.setVMState(outer, b.monitor(), b.config.VMState != nil && b.config.VMState.NewBus)
 }
 
 // Probe finds out whether a bus lets us in, before there is anything to show there.

@@ -57,7 +57,8 @@
 // # Helpers
 //
 // Package helper knows who helps on the bus. It asks over the seat (helper.go), which takes an answer for what a stranger may have
-// sent, and the mirror shows what it has found beside what QEMU tells.
+// sent, and the mirror shows what it has found beside what QEMU tells. QEMU migrates their state by an object of its own (vmstate.go); before a
+// migration begins it is seen whether it can (readiness.go).
 //
 // # QEMU's object tree
 //

@@ -26,14 +26,15 @@ const (
 	errUnknownObject    = "org.freedesktop.DBus.Error.UnknownObject"
 	errUnknownProperty  = "org.freedesktop.DBus.Error.UnknownProperty"
 
-	errDisconnected   = "org.qemu.VM1.Error.Disconnected"
-	errReplyLimits    = "org.qemu.VM1.Error.LimitsExceeded"
-	errProtocol       = "org.qemu.VM1.Error.Protocol"
-	errUnplugRefused  = "org.qemu.VM1.Error.UnplugRefused"
-	qmpErrorPrefix    = "org.qemu.VM1.Error.Qmp."
-	qmpClassGeneric   = "GenericError"
-	textNoQEMU        = "there is no connection to QEMU now; watch the property Connected of org.qemu.VM1"
-	maxErrorClassSize = 64 // bytes of a class in an error name; QEMU's longest has 16
+	errDisconnected    = "org.qemu.VM1.Error.Disconnected"
+	errHelpersNotReady = "org.qemu.VM1.Error.HelpersNotReady"
+	errReplyLimits     = "org.qemu.VM1.Error.LimitsExceeded"
+	errProtocol        = "org.qemu.VM1.Error.Protocol"
+	errUnplugRefused   = "org.qemu.VM1.Error.UnplugRefused"
+	qmpErrorPrefix     = "org.qemu.VM1.Error.Qmp."
+	qmpClassGeneric    = "GenericError"
+	textNoQEMU         = "there is no connection to QEMU now; watch the property Connected of org.qemu.VM1"
+	maxErrorClassSize  = 64 // bytes of a class in an error name; QEMU's longest has 16
 )
 
 // failure is what a call is answered that can't succeed.

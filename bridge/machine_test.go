@@ -43,10 +43,10 @@ var own = func() map[string]bool {
 	return names
 }()
 
-// isOwn tells whether the bridge asks that of its own accord: of that, or for the details of a device.
+// isOwn tells whether the bridge asks that of its own accord: of that, for the details of a device, or before a migration.
 func isOwn(r *qmptest.Request) bool {
 	of := line(r.Name, r.Arguments)
-	return own[of] || strings.HasPrefix(of, `qom-get {"path":"/machine/peripheral/`) &&
+	return own[of] || of == `qom-list {"path":"/objects"}` || strings.HasPrefix(of, `qom-get {"path":"/objects/`) || strings.HasPrefix(of, `qom-get {"path":"/machine/peripheral/`) &&
 		(strings.HasSuffix(of, `,"property":"parent_bus"}`) || strings.HasSuffix(of, `,"property":"netdev"}`))
 }
 
@@ -94,7 +94,7 @@ func newMachine(tb testing.TB, answers map[string]string) *machine {
 			"query-target": `{"arch": "x86_64"}`,
 			"query-status": running,
 			`qom-get {"path":"/machine","property":"type"}`: `"pc-q35-7.2-machine"`,
-			`qom-list {"path":"/machine/peripheral"}`:       `[]`, "query-block": `[]`, "human-monitor-command": `""`, "query-chardev": `[]`, "query-cpus-fast": `[]`,
+			`qom-list {"path":"/objects"}`:                  `[]`, `qom-list {"path":"/machine/peripheral"}`: `[]`, "query-block": `[]`, "human-monitor-command": `""`, "query-chardev": `[]`, "query-cpus-fast": `[]`,
 			"query-jobs": `[]`, "query-memory-devices": `[]`,
 			`qom-list {"path":"/"}`: `[]`, `qom-list {"path":"/machine"}`: `[]`,
 			"query-qmp-schema": schemaOf(tb, []string{"query-name", "stop", "quit", "blockdev-add", "custom"},

@@ -12,7 +12,7 @@ import (
 // migrationMethods are those of org.qemu.VM1.Migration.
 func migrationMethods() []method {
 	start := objectCommand("Start", "migrate", []schema.Arg{{Name: "target", Type: "v"}, {Name: "options", Type: "a{sv}"}}, nil)
-	start.parse = parseStart
+	start.parse, start.run = parseStart, startMigration
 	pause := objectCommand("PauseCopy", "migrate-pause", nil, nil)
 	pause.run = atOnce // it is for when QEMU is stuck, and executed out of band
 	goOn := objectCommand("Continue", "migrate-continue", nil, func(*object) []schema.Own {
@@ -47,14 +47,23 @@ func parseStart(r *request) error {
 		return r.lacking(command)
 	}
 	in := []schema.Arg{{Name: "uri", Type: "v"}, {Name: "options", Type: "a{sv}"}}
+	helpers := schema.Own{Name: helpersOption, Option: new(string), Words: []string{refuseHelpers, warnOfHelpers}}
+	r.subject = helpers.Option
 	d := r.Decoder()
 	if target := content(d); !strings.Contains("soh", string(target.Kind())) {
 		return cmp.Or(r.setCommand(command, nil), error(failuref(errInvalidArgs,
 			"target: expected a URI (s) or a descriptor (h), got D-Bus type '%.64s'", target.Type())))
 	}
 	var given []schema.Descriptor
-	arguments, err := r.plan.AppendMethod(nil, &d, in, &given)
+	arguments, err := r.plan.AppendMethod(nil, &d, in, &given, helpers)
 	return r.setGiven(command, arguments, given, err)
+}
+
+// startMigration begins the migration when the helpers are ready.
+func startMigration(r *request) {
+	option, _ := r.subject.(*string)
+	r.keepFDs()
+	r.whenHelpersAreReady(*option, func() { r.forwardShown(r.object.query) })
 }
 
 // content is the decoder at what is in any number of variants.

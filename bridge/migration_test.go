@@ -249,10 +249,10 @@ func named(t *testing.T, commands []string) (list []string) {
 }
 
 // startOver calls Start with the last of these descriptors as the target; the others come with it.
-func (w *world) startOver(files ...*os.File) error {
+func (w *world) startOver(options map[string]dbus.Variant, files ...*os.File) error {
 	w.tb.Helper()
 	r := rig.DialRaw(w.tb, admin, w.bus.Address)
-	m := rig.CallMessage(busName, at("migration"), migrationIf, "Start", to(dbus.UnixFDIndex(len(files)-1)), variants("resume", true))
+	m := rig.CallMessage(busName, at("migration"), migrationIf, "Start", to(dbus.UnixFDIndex(len(files)-1)), options)
 	var fds []int
 	for _, f := range files {
 		fds = append(fds, int(f.Fd()))
@@ -296,7 +296,7 @@ func TestMigrationToDescriptor(t *testing.T) {
 			}
 			w := serve(t, m)
 			writer, reader := newPipe(t)
-			err := w.startOver(writer)
+			err := w.startOver(variants("resume", true), writer)
 			if got := errorName(err); err != nil && got != test.err || err == nil && test.err != "" {
 				t.Errorf("Start = %v, want %q", err, test.err)
 			}
@@ -320,7 +320,7 @@ func TestMigrationToDescriptors(t *testing.T) {
 	w := serve(t, m)
 	target, reader := newPipe(t)
 	other, otherReader := newPipe(t)
-	err := w.startOver(other, target)
+	err := w.startOver(variants("resume", true), other, target)
 	if errorName(err) != dbusError+"InvalidArgs" || !strings.Contains(err.Error(), "the file descriptor 0 of the message is no argument") {
 		t.Errorf("Start = %v, want InvalidArgs", err)
 	}

@@ -105,6 +105,9 @@ func (b *Bridge) up(ctx context.Context, monitor *qmp.Conn) error {
 		return err
 	}
 	b.log.Info("connected to QEMU", "version", monitor.Version())
+	if err := b.setVMState(ctx, monitor, false); err != nil {
+		b.log.Error("no state of helpers will migrate", "error", err) // Start refuses; all else works
+	}
 	return nil
 }
 

@@ -50,7 +50,27 @@ func (r *request) send(done func(qmp.Reply)) {
 		done(qmp.Reply{Err: err})
 		return
 	}
-	p.begin(r.TakeFDs())
+	p.begin(r.callFDs())
+}
+
+// keepFDs keeps the call's descriptors for a command that is sent after the call has been handled: else they are closed then. Those that no
+// command takes are closed when the request ends.
+func (r *request) keepFDs() {
+	r.kept = r.TakeFDs()
+	r.onRelease = func() {
+		for _, fd := range r.kept {
+			_ = unix.Close(fd)
+		}
+	}
+}
+
+// callFDs are the call's descriptors, which are the caller's of this.
+func (r *request) callFDs() []int {
+	if fds := r.kept; fds != nil {
+		r.kept = nil
+		return fds
+	}
+	return r.TakeFDs()
 }
 
 // prepare finds the names.

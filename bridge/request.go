@@ -46,6 +46,7 @@ type request struct {
 	outOfBand bool              // QEMU is to execute it past the others
 	slots     *slots            // where a place is taken; nil if none
 	claim     claim             // the one on that place
+	kept      []int             // descriptors of the call, see keepFDs
 	onRelease func()            // gives back what else is held until the end; nil if nothing is
 	command   qmp.Command       // of a method that forwards one
 	placed    fdarg.Placed      // the descriptors among its arguments

@@ -55,6 +55,7 @@ type world struct {
 	log    io.Writer // nil: none
 	limits bridge.Limits
 	wait   bridge.Patience
+	state  *bridge.VMState
 }
 
 // newWorld prepares one with an audit in a file.
@@ -98,7 +99,7 @@ func (w *world) connect() error {
 func (w *world) make() {
 	w.bridge = bridge.New(bridge.Config{
 		Dial: w.qmp, Once: w.once, BusName: busName, ObjectPath: string(vmPath), Version: "1.2.3",
-		Audit: w.audit, Log: w.logger(), Limits: w.limits, Patience: w.wait,
+		Audit: w.audit, Log: w.logger(), Limits: w.limits, Patience: w.wait, VMState: w.state,
 	})
 	w.tb.Cleanup(func() {
 		if err := w.bridge.Close(); err != nil {

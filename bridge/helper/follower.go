@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// Patience is how long a helper may take to tell its Id before it is shown without. One that works needs some milliseconds;
-// QEMU waits 25 s, and its guest stands still meanwhile.
-const Patience = time.Second
+// Patience is how long a helper may take to tell its Id before it is shown without. One that works needs some milliseconds, on a
+// busy machine more; QEMU waits 25 s, and its guest stands still meanwhile.
+const Patience = 2 * time.Second
 
 // ErrPending is what Bus.UID returns while the user is being looked up.
 var ErrPending = errors.New("not known yet")

@@ -28,6 +28,6 @@
 //
 // serve and run start a private dbus-daemon unless --bus names a bus. When ready they print one line,
 // bus=ADDRESS, to standard output, and tell systemd. Logs and, by default, the audit
-// (docs/audit.md) go to standard error. --limit sets how much callers may have (docs/api.md). The exit status is 0 when ended as asked, 1 after a failure, 2 after
+// (docs/audit.md) go to standard error. --vmstate has QEMU migrate the state of helpers. --limit sets how much callers may have (docs/api.md). The exit status is 0 when ended as asked, 1 after a failure, 2 after
 // a mistake in the command line.
 package main

@@ -58,6 +58,7 @@ func newService(flags *sharedFlags, once bool, dial func(context.Context, qmp.Op
 		bridge: bridge.New(bridge.Config{
 			Dial: dial, Once: once, BusName: flags.BusName, ObjectPath: flags.ObjectPath,
 			Version: version(), Audit: trail, Log: log, Limits: flags.limits,
+			VMState: flags.VMState.config(flags.Bus == ""),
 		}),
 	}, nil
 }
