@@ -13,6 +13,7 @@ import (
 
 	"github.com/godbus/dbus/v5"
 	gocmp "github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"qmp-dbus-bridge/e2e/rig"
 )
@@ -24,6 +25,8 @@ type worker struct {
 	policy string // the example's name
 	may    string // the commands that it may besides those of its role, sorted
 	mayNot [][2]string
+	// mayNotPass are methods, and what they are called with, that it may not use for a socket or a file that it passes.
+	mayNotPass func(socket, file dbus.UnixFD) [][]any
 }
 
 // foreign is what no helper may: a command and its arguments each, of other helpers' trades and of an administrator's.
@@ -46,9 +49,28 @@ var foreign = [][2]string{
 	{"nonsense", ""},
 }
 
+// foreignPasses is what no helper may use for its descriptors, by the method and what it is called with.
+func foreignPasses(socket, file dbus.UnixFD) [][]any {
+	return [][]any{
+		{"AddClient", "vnc", socket},
+		{"ChardevAdd", "mine", connected(socket)},
+		{"NetdevAdd", "mine", "socket", options("fd", socket)},
+		{"NbdServerStart", options("type", "fd", "data", options("str", socket))},
+		{"Migrate", options("uri", socket)},
+		{"BlockdevAdd", "raw", options("node-name", "mine", "file", options("driver", "file", "filename", file))},
+	}
+}
+
+// connected is a character device over a socket that the caller passes.
+func connected(socket dbus.UnixFD) map[string]dbus.Variant {
+	address := options("type", "fd", "data", options("str", socket))
+	return options("type", "socket", "data", options("server", false, "addr", address))
+}
+
 // workplace is a Linux guest with its private bus, where QEMU, the bridge and each helper are users of their own.
 type workplace struct {
-	guest                        // by root
+	guest    // by root
+	bridge   *rig.Process
 	address  string              // of the bus
 	programs string              // the folder with those of docs/helpers.md
 	roles    map[string][]string // the commands of helpers and operators without a policy
@@ -79,8 +101,8 @@ func openWorkplace(t *testing.T, start func(testing.TB, string) *rig.Bus, worker
 	p.WaitOutput(t, "bus=")
 	t.Cleanup(func() { noRaces(t, p) })
 	w := &workplace{
-		guest:   guest{Guest: vm, client: dial(t, &bridge{p, bus.Address})},
-		address: bus.Address, programs: dir, roles: map[string][]string{},
+		guest:  guest{Guest: vm, client: dial(t, &bridge{p, bus.Address})},
+		bridge: p, address: bus.Address, programs: dir, roles: map[string][]string{},
 	}
 	for role, u := range plain {
 		w.roles[role] = mayDo(t, u.MustDial(t, bus.Address))
@@ -149,6 +171,7 @@ func (w *workplace) confined(t *testing.T, one worker) {
 			t.Errorf("%s: %s %s: %v, want AccessDenied", one.policy, try[0], try[1], err)
 		}
 	}
+	w.passesNothing(t, conn, one)
 	role := w.roles[cmp.Or(one.role, "helper")]
 	more := slices.DeleteFunc(mayDo(t, conn), func(command string) bool { return slices.Contains(role, command) })
 	if diff := gocmp.Diff(strings.Fields(one.may), more); diff != "" {
@@ -162,4 +185,32 @@ func (w *workplace) confined(t *testing.T, one worker) {
 	if one.role == "" {
 		wantError(t, conn.Object("org.qemu", displayPath).Call(propsIf+".GetAll", 0, "org.qemu.Display1.VM").Err, dbusError+"AccessDenied")
 	}
+}
+
+// passesNothing has a worker pass descriptors for what it may not do: it is denied, and they are closed.
+func (w *workplace) passesNothing(t *testing.T, conn *dbus.Conn, one worker) {
+	t.Helper()
+	held := len(rig.FDs(t, w.bridge.PID()))
+	ends, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(ends[0])
+	defer unix.Close(ends[1])
+	file, err := os.CreateTemp(w.programs, "passed") // open for both
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	tries := foreignPasses(dbus.UnixFD(ends[0]), dbus.UnixFD(file.Fd()))
+	if one.mayNotPass != nil {
+		tries = append(tries, one.mayNotPass(dbus.UnixFD(ends[0]), dbus.UnixFD(file.Fd()))...)
+	}
+	for _, try := range tries {
+		err := conn.Object(busName, qmpPath).Call(qmpIf+"."+try[0].(string), 0, try[1:]...).Err
+		if errorName(err) != dbusError+"AccessDenied" {
+			t.Errorf("%s: %v with a descriptor: %v, want AccessDenied", one.policy, try, err)
+		}
+	}
+	rig.Eventually(t, "the bridge has closed what was passed", func() bool { return len(rig.FDs(t, w.bridge.PID())) <= held })
 }

@@ -50,7 +50,7 @@ func TestExamplesAreRight(t *testing.T) {
 			t.Errorf("%s: %v", name, useless)
 		}
 	}
-	if _, err := policytext.Example("../builtin"); err == nil || !strings.Contains(err.Error(), "there are backup, mcs, network, tpm, ui, virtiofs") {
+	if _, err := policytext.Example("../builtin"); err == nil || !strings.Contains(err.Error(), "there are backup, mcs, network, tpm, ui, usernet, vhost-user-blk, virtiofs") {
 		t.Errorf("no such example: %v", err)
 	}
 }
@@ -80,10 +80,14 @@ func try(t *testing.T, rules *access.Authorizer, caller *access.Caller, allowed 
 
 const fsBackend = `"backend":{"type":"socket","data":{"server":false,"addr":{"type":"unix","data":{"path":"/run/virtiofs/virtiofs0.sock"}}}}`
 
+// fdBackend is a connection that the caller passes.
+const fdBackend = `"backend":{"type":"socket","data":{"server":false,"addr":{"type":"fd","data":{"str":"fd:"}}}}`
+
 func TestVirtiofsExample(t *testing.T) {
 	rules := example(t, "virtiofs")
 	may := []attempt{
 		{"chardev-add", `{"id":"virtiofs0",` + fsBackend + `}`},
+		{"chardev-add", `{"id":"virtiofs0",` + fdBackend + `}`},
 		{"device_add", `{"driver":"vhost-user-fs-pci","id":"virtiofs0","chardev":"virtiofs0","tag":"shared"}`},
 		{"device_add", `{"driver":"vhost-user-fs-pci","id":"virtiofs0","chardev":"virtiofs0","tag":"shared","bus":"virtiofs-port","queue-size":1024}`},
 		{"device_del", `{"id":"virtiofs0"}`},
@@ -100,6 +104,8 @@ func TestVirtiofsExample(t *testing.T) {
 		{"chardev-add", `{"id":"virtiofs0",` + strings.Replace(fsBackend, `"server"`, `"logfile":"/etc/x","server"`, 1) + `}`},
 		{"chardev-add", `{"id":"virtiofs0",` + strings.Replace(fsBackend, `"unix"`, `"fd"`, 1) + `}`},
 		{"chardev-add", `{"id":"virtiofs0",` + strings.Replace(fsBackend, `"path"`, `"abstract":true,"path"`, 1) + `}`},
+		{"chardev-add", `{"id":"virtiofs0",` + strings.Replace(fdBackend, `"fd:"`, `"mine"`, 1) + `}`},
+		{"chardev-add", `{"id":"virtiofs0",` + strings.Replace(fdBackend, `false`, `true`, 1) + `}`},
 		{"chardev-add", ``},
 		{"device_add", `{"driver":"virtio-blk-pci","id":"virtiofs0","drive":"disk0"}`},
 		{"device_add", `{"driver":"virtio-blk-pci","id":"virtiofs0","chardev":"virtiofs0","tag":"shared"}`},
@@ -134,6 +140,8 @@ func TestBackupExample(t *testing.T) {
 	may := []attempt{
 		{"blockdev-backup", `{"job-id":"backup-0","device":"disk0","target":"backup-disk0","sync":"full"}`},
 		{"blockdev-backup", `{"job-id":"backup-1","device":"disk1","target":"backup-disk1","sync":"incremental","bitmap":"backup-b","speed":1000000,"auto-dismiss":false}`},
+		{"blockdev-add", `{"node-name":"backup-disk0","driver":"raw","file":{"driver":"file","filename":"/dev/fdset/"}}`},
+		{"blockdev-del", `{"node-name":"backup-disk1"}`},
 		{"job-cancel", `{"id":"backup-0"}`},
 		{"job-dismiss", `{"id":"backup-0"}`},
 		{"block-job-cancel", `{"device":"backup-0","force":false}`},
@@ -155,6 +163,14 @@ func TestBackupExample(t *testing.T) {
 		{"blockdev-backup", `{"job-id":"backup-0","device":"disk0","target":["backup-disk0"],"sync":"full"}`},
 		{"drive-backup", `{"job-id":"backup-0","device":"disk0","target":"/etc/passwd","sync":"full"}`},
 		{"blockdev-add", `{"node-name":"backup-disk0","driver":"file","filename":"/etc/passwd"}`},
+		{"blockdev-add", `{"node-name":"backup-disk0","driver":"file","filename":"/dev/fdset/"}`},
+		{"blockdev-add", `{"node-name":"backup-disk0","driver":"raw","file":{"driver":"file","filename":"/dev/fdset/1"}}`},
+		{"blockdev-add", `{"node-name":"backup-disk0","driver":"raw","file":{"driver":"file","filename":"/etc/passwd"}}`},
+		{"blockdev-add", `{"node-name":"backup-disk0","driver":"raw","file":"disk0"}`},
+		{"blockdev-add", `{"node-name":"backup-disk0","driver":"qcow2","file":{"driver":"file","filename":"/dev/fdset/"}}`},
+		{"blockdev-add", `{"node-name":"mine","driver":"raw","file":{"driver":"file","filename":"/dev/fdset/"}}`},
+		{"blockdev-add", `{"driver":"raw","file":{"driver":"file","filename":"/dev/fdset/"}}`},
+		{"blockdev-del", `{"node-name":"disk0"}`},
 		{"blockdev-mirror", `{"job-id":"backup-0","device":"disk0","target":"backup-disk0","sync":"full"}`},
 		{"job-cancel", `{"id":"mirror-0"}`},
 		{"job-cancel", `{"id":"backup"}`},
@@ -244,6 +260,67 @@ func TestNetworkExample(t *testing.T) {
 	try(t, rules, newCaller(t, 992), true, []attempt{
 		{"query-rx-filter", ``}, {"query-rx-filter", `{"name":"nic0"}`}, {"event:NIC_RX_FILTER_CHANGED", ``}, {"read-properties", ``},
 	})
+}
+
+func TestVhostUserBlkExample(t *testing.T) {
+	rules := example(t, "vhost-user-blk")
+	may := []attempt{
+		{"chardev-add", `{"id":"vdisk0",` + fdBackend + `}`},
+		{"device_add", `{"driver":"vhost-user-blk-pci","id":"vdisk0","chardev":"vdisk0","bus":"vdisk-port"}`},
+		{"device_del", `{"id":"vdisk0"}`},
+		{"chardev-remove", `{"id":"vdisk0"}`},
+		{"query-status", ``},
+	}
+	mayNot := []attempt{
+		{"chardev-add", `{"id":"virtiofs0",` + fdBackend + `}`},
+		{"chardev-add", `{"id":"vdisk0",` + fsBackend + `}`},
+		{"chardev-add", `{"id":"vdisk0",` + strings.Replace(fdBackend, `"fd:"`, `"mine"`, 1) + `}`},
+		{"chardev-add", `{"id":"vdisk0",` + strings.Replace(fdBackend, `"server"`, `"logfile":"/etc/x","server"`, 1) + `}`},
+		{"device_add", `{"driver":"vhost-user-blk-pci","id":"vdisk0","chardev":"serial0","bus":"vdisk-port"}`},
+		{"device_add", `{"driver":"vhost-user-fs-pci","id":"vdisk0","chardev":"vdisk0","bus":"vdisk-port"}`},
+		{"device_add", `{"driver":"vhost-user-blk-pci","id":"vdisk0","chardev":"vdisk0","bus":"pcie.0"}`},
+		{"device_add", `{"driver":"vhost-user-blk-pci","id":"vdisk0","chardev":"vdisk0"}`},
+		{"device_add", `{"driver":"vhost-user-blk-pci","id":"vdisk0","chardev":"vdisk0","bus":"vdisk-port","romfile":"/etc/passwd"}`},
+		{"device_del", `{"id":"net0"}`},
+		{"chardev-remove", `{"id":"serial0"}`},
+		{"chardev-change", `{"id":"vdisk0",` + fdBackend + `}`},
+		{"blockdev-add", `{"node-name":"vdisk0","driver":"file","filename":"/etc/passwd"}`},
+		{"block-export-add", `{"id":"vdisk0"}`},
+	}
+	try(t, rules, newCaller(t, 997), false, append(may[:4:4], mayNot...))
+	try(t, rules, newCaller(t, 991), false, mayNot)
+	try(t, rules, newCaller(t, 991), true, may)
+}
+
+func TestUsernetExample(t *testing.T) {
+	rules := example(t, "usernet")
+	may := []attempt{
+		{"netdev_add", `{"type":"socket","id":"usernet0","fd":"fd:"}`},
+		{"device_add", `{"driver":"virtio-net-pci","id":"usernic0","netdev":"usernet0","mac":"52:54:00:00:00:01","bus":"usernet-port"}`},
+		{"device_del", `{"id":"usernic0"}`},
+		{"netdev_del", `{"id":"usernet0"}`},
+		{"query-status", ``},
+	}
+	mayNot := []attempt{
+		{"netdev_add", `{"type":"user","id":"usernet0"}`},
+		{"netdev_add", `{"type":"tap","id":"usernet0","fd":"fd:"}`},
+		{"netdev_add", `{"type":"tap","id":"usernet0","script":"/tmp/x"}`},
+		{"netdev_add", `{"type":"socket","id":"usernet0","connect":"127.0.0.1:1"}`},
+		{"netdev_add", `{"type":"socket","id":"usernet0","fd":"mine"}`},
+		{"netdev_add", `{"type":"socket","id":"usernet0","fd":"fd:","listen":":1"}`},
+		{"netdev_add", `{"type":"socket","id":"net0","fd":"fd:"}`},
+		{"netdev_add", `{"type":"socket","id":"usernet0"}`},
+		{"device_add", `{"driver":"virtio-net-pci","id":"usernic0","netdev":"net0","bus":"usernet-port"}`},
+		{"device_add", `{"driver":"virtio-net-pci","id":"usernic0","netdev":"usernet0","bus":"pcie.0"}`},
+		{"device_add", `{"driver":"virtio-net-pci","id":"usernic0","netdev":"usernet0","bus":"usernet-port","romfile":"/etc/passwd"}`},
+		{"device_del", `{"id":"usernet0"}`},
+		{"netdev_del", `{"id":"net0"}`},
+		{"set_link", `{"name":"usernic0","up":false}`},
+		{"query-rx-filter", ``},
+	}
+	try(t, rules, newCaller(t, 991), false, append(may[:4:4], mayNot...))
+	try(t, rules, newCaller(t, 990), false, mayNot)
+	try(t, rules, newCaller(t, 990), true, may)
 }
 
 func TestMCSExample(t *testing.T) {
