@@ -16,11 +16,14 @@ var jobDismissers = map[string]string{"block-job-dismiss": "device", "job-dismis
 // StartedJob is the id of the job that a command with these arguments starts, empty if it starts none. A device that is a
 // node has another job than its name says, which is none that has just begun.
 func StartedJob(command string, arguments []byte) string {
+	if !jobStarters[command] {
+		return ""
+	}
 	var told struct {
 		ID     *string `json:"job-id"`
 		Device string  `json:"device"`
 	}
-	if !jobStarters[command] || json.Unmarshal(arguments, &told) != nil {
+	if json.Unmarshal(arguments, &told) != nil {
 		return ""
 	}
 	if told.ID != nil {
@@ -31,9 +34,12 @@ func StartedJob(command string, arguments []byte) string {
 
 // DismissedJob is the id of the job that a command with these arguments dismisses, empty if it dismisses none.
 func DismissedJob(command string, arguments []byte) string {
-	var told map[string]any
 	name := jobDismissers[command]
-	if name == "" || json.Unmarshal(arguments, &told) != nil {
+	if name == "" {
+		return ""
+	}
+	var told map[string]any
+	if json.Unmarshal(arguments, &told) != nil {
 		return ""
 	}
 	id, _ := told[name].(string)

@@ -70,8 +70,11 @@ var jobEvents = map[string]func(l *Ledger, told jobEvent, at int64) (changed boo
 // whether Reading is another then, and keeps nothing of data.
 func JobEvent(event string, data []byte, at int64) func(*Ledger) (changed bool) {
 	note := jobEvents[event]
+	if note == nil {
+		return nil
+	}
 	var told jobEvent
-	if note == nil || json.Unmarshal(data, &told) != nil {
+	if json.Unmarshal(data, &told) != nil {
 		return nil
 	}
 	return func(l *Ledger) bool { return note(l, told, at) }
