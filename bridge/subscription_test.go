@@ -259,7 +259,8 @@ func TestSubscribeAudit(t *testing.T) {
 // while they are known and after others took their place among those: they hear it no more.
 func TestNamesOfSubscribers(t *testing.T) {
 	const policy = `permit (principal in Role::"viewer", action == Action::"event:VNC_CONNECTED", resource)
-  when { principal.busNames.contains("com.example.May") && !principal.busNames.contains("com.example.MayNot") };`
+  when { principal.busNames.contains("com.example.May") && !principal.busNames.contains("com.example.MayNot") };
+permit (principal in Role::"viewer", action == Action::"stop", resource) when { principal.busNames.contains("com.example.May") };`
 	changes := map[string]func(*dbus.Conn) error{
 		"loses": func(c *dbus.Conn) error { _, err := c.ReleaseName("com.example.May"); return err },
 		"gets":  func(c *dbus.Conn) error { _, err := c.RequestName("com.example.MayNot", 0); return err },
@@ -277,6 +278,12 @@ func TestNamesOfSubscribers(t *testing.T) {
 				if _, err := c.RequestName("com.example.May", 0); err != nil {
 					t.Fatal(err)
 				}
+				asked := 0
+				rig.Eventually(t, "the bridge has heard of the name", func() bool {
+					asked++
+					may, err := c.call(vmPath, busName+".CanExecute", "stop")
+					return err == nil && may == true
+				})
 				if err := c.vm("Subscribe", []string{"VNC_CONNECTED"}); err != nil {
 					t.Fatal(err)
 				}
@@ -290,7 +297,8 @@ func TestNamesOfSubscribers(t *testing.T) {
 				if err := change(c.Conn); err != nil {
 					t.Fatal(err)
 				}
-				end := w.records(2 + others + 1)[2+others]
+				before := asked + 2 + others
+				end := w.records(before + 1)[before]
 				if want := (record{
 					Caller: c.unique, UID: end.UID, Action: "event:VNC_CONNECTED", Decision: "deny", Policy: "default-deny", Result: dbusError + "AccessDenied",
 				}); end != want {
