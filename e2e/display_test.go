@@ -157,13 +157,12 @@ func (w *workplace) scanout(t *testing.T) image.Image {
 
 // testUIKeys types into the guest, half of it by the bridge and half by QEMU's display.
 func (w *workplace) testUIKeys(t *testing.T) {
-	w.Run(t, "rm -f /tmp/end; (head -n 1 /dev/tty1 >/tmp/typed; touch /tmp/end) &")
+	w.takeLine(t)
 	p := w.start(t, uiWorker.user, "ui.py", "keys")
 	if status := p.Wait(t); status != 0 {
 		t.Fatalf("exit status %d:\n%s", status, p.Output())
 	}
-	w.Await(t, "test -e /tmp/end")
-	if got := w.Run(t, "cat /tmp/typed"); got != "linux" {
+	if got := w.typed(t); got != "linux" {
 		t.Errorf("the guest got %q, want linux", got)
 	}
 }

@@ -144,7 +144,7 @@ func testKeys(t *testing.T, g guest, midway interlude) {
 		},
 		"method": func(key string) { g.button(t, "SendKey", strings.Split(key, "-"), uint32(0)) },
 	} {
-		g.Run(t, "rm -f /tmp/end; (head -n 1 /dev/tty1 >/tmp/typed; touch /tmp/end) &")
+		g.takeLine(t)
 		keys, want := []string{"l", "i", "n", "u", "x", "ret"}, "linux"
 		if name == "method" {
 			keys[0], want = "shift-l", "Linux"
@@ -155,11 +155,24 @@ func testKeys(t *testing.T, g guest, midway interlude) {
 				midway(t, asking)
 			}
 		}
-		g.Await(t, "test -e /tmp/end")
-		if got := g.Run(t, "cat /tmp/typed"); got != want {
+		if got := g.typed(t); got != want {
 			t.Errorf("%s: the guest got %q, want %q", name, got, want)
 		}
 	}
+}
+
+// takeLine has the guest read a line from its keyboard, and returns when it does: what is typed before that may wait for one more key.
+func (g guest) takeLine(t *testing.T) {
+	t.Helper()
+	g.Run(t, "rm -f /tmp/end; (head -n 1 /dev/tty1 >/tmp/typed; touch /tmp/end) &")
+	g.Await(t, "ls -l /proc/[0-9]*/fd 2>/dev/null | grep -q /dev/tty1")
+}
+
+// typed is the line of takeLine.
+func (g guest) typed(t *testing.T) string {
+	t.Helper()
+	g.Await(t, "test -e /tmp/end")
+	return g.Run(t, "cat /tmp/typed")
 }
 
 // button calls a method of org.qemu.VM1, which must succeed.
