@@ -134,14 +134,9 @@ func (w *workplace) done(t *testing.T, u rig.User, program string, args ...strin
 // clean checks that the helpers have left nothing in QEMU.
 func (w *workplace) clean(t *testing.T) {
 	t.Helper()
-	if sets := fdsets(t, w.conn); len(sets) > 0 {
-		t.Errorf("fdsets are left: %v", sets)
-	}
-	all := objects(t, w.conn)
+	rig.Eventually(t, "QEMU has no sets of descriptors", func() bool { return len(fdsets(t, w.conn)) == 0 })
 	for _, path := range []string{"chardev/vdisk0", "chardev/virtiofs0", "device/usernic0", "job/backup_2d0"} {
-		if all[path] != nil {
-			t.Errorf("%s is left", path)
-		}
+		rig.Eventually(t, path+" is gone", func() bool { return objects(t, w.conn)[path] == nil })
 	}
 }
 
