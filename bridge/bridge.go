@@ -83,7 +83,7 @@ type Bridge struct {
 	losses        *losses                  // of signals
 	screens       *screens
 	fdsets        *fdsets
-	fdnames       fdnames
+	fdnames       *fdnames
 
 	address string                        // of the bus; empty before Join
 	seat    atomic.Pointer[endpoint.Conn] // nil before Join
@@ -108,7 +108,7 @@ func New(config Config) *Bridge {
 	b.urgent = newSlots(outOfBand, b.wake)
 	b.losses = &losses{announce: b.announceLost}
 	b.screens = newScreens(b)
-	b.fdsets = newFDSets()
+	b.fdsets, b.fdnames = newFDSets(), newFDNames()
 	fixed := objects{}
 	vm := fixed.add(b.paths.vm, vmInterface(), objectManagerInterface())
 	fixed.add(b.paths.qmp, qmpInterface(b.commands), eventsInterface(b.commands))
@@ -275,6 +275,7 @@ func (b *Bridge) forget(sender string) {
 	b.subscriptions.forget(sender)
 	b.unplugs.forget(sender)
 	b.sessions.endOf(sender)
+	b.forgetFDs(sender)
 	b.helpers.Gone(sender)
 }
 

@@ -20,7 +20,7 @@ const (
 
 // qmpInterface has a method for each command of the connected QEMU, and two that run any.
 func qmpInterface(known func() *commands) *iface {
-	i := newInterface(schema.Interface{Name: interfaceQMP}, []method{
+	i := newInterface(schema.Interface{Name: interfaceQMP}, append(passingMethods(), []method{
 		{
 			Method: schema.Method{
 				Name: "Call",
@@ -37,7 +37,7 @@ func qmpInterface(known func() *commands) *iface {
 			},
 			named: true, plan: planNamed, parse: parseCallJSON, forwards: true, run: forwardCallJSON,
 		},
-	})
+	}...))
 	i.moreMethods = func() map[string]*method { return known().methods }
 	return i
 }
@@ -80,6 +80,9 @@ func parseCall(r *request) error {
 	d := r.Decoder()
 	name := d.String()
 	r.action = action.Command(name)
+	if fdMembers[name] != nil && r.plan != nil {
+		return r.parsePassing(name, &d, newFDReader(name))
+	}
 	var arguments []byte
 	var given []schema.Descriptor
 	var err error
@@ -128,7 +131,7 @@ func (r *request) setGiven(name string, arguments []byte, given []schema.Descrip
 	if err := fdarg.Check(name, arguments, given, r.nameable()); err != nil {
 		return cmp.Or(err, r.setCommand(name, nil))
 	}
-	if r.placed, err = fdarg.Place(name, arguments, given, r.FDs()); err != nil {
+	if r.placed, err = fdarg.Place(name, arguments, given, r.front.FDs()); err != nil {
 		return cmp.Or(err, r.setCommand(name, nil))
 	}
 	return r.setCommand(name, r.placed.Decided)

@@ -112,6 +112,12 @@ func (e *entrance) Fail(name, text string) {
 	_ = e.conn.Refuse(nil, qmpError(name, text)) // it may have left
 }
 
+// FDs implements front: those that come before the greeting are of the first request.
+func (e *entrance) FDs() []int { return nil }
+
+// TakeFDs implements front.
+func (e *entrance) TakeFDs() []int { return nil }
+
 func (e *entrance) close() {
 	if !e.gone {
 		_ = e.conn.Close()

@@ -147,6 +147,12 @@ func (s *fdsets) sweep(monitor *qmp.Conn, stays func() bool) {
 	})
 }
 
+// needs tells whether anybody needs a set. The lock is held.
+func (s *fdsets) needs(id int64) bool {
+	set := s.sets[id]
+	return set != nil && !(set.orphan && set.onWay == 0)
+}
+
 // reconcile compares what is known with what a reply to query-fdsets tells, and returns the sets that are to be removed. stays says that
 // QEMU will keep them nevertheless.
 func (s *fdsets) reconcile(told []byte, stays bool) (left []int64) {
@@ -164,13 +170,13 @@ func (s *fdsets) reconcile(told []byte, stays bool) (left []int64) {
 	there := map[int64]bool{}
 	for _, set := range all {
 		there[set.ID] = true
-		if len(set.FDs) > 0 && set.FDs[0].Opaque == s.tag && s.sets[set.ID] == nil {
+		if len(set.FDs) > 0 && s.isTagged(set.FDs[0].Opaque) && !s.needs(set.ID) {
 			left = append(left, set.ID)
 		}
 	}
 	for id, set := range s.sets {
-		if set.kept && !there[id] {
-			delete(s.sets, id)
+		if settled := set.kept || set.owner != nil && set.onWay == 0; settled && (set.orphan || !there[id]) {
+			s.delete(id, set)
 		}
 	}
 	if s.unremoved = 0; stays {

@@ -27,37 +27,58 @@ type fdsets struct {
 
 	mu        sync.Mutex // guards all below; held for a few steps
 	sets      map[int64]*fdset
-	used      bool // QEMU was given one at any time
-	unremoved int  // that QEMU keeps, though they were removed
-	reviewing bool // QEMU is asked which are in use still
-	again     bool // and is to be asked once more then
+	taken     occupancy // by callers' own
+	used      bool      // QEMU was given one at any time
+	unremoved int       // that QEMU keeps, though they were removed
+	reviewing bool      // QEMU is asked which are in use still
+	again     bool      // and is to be asked once more then
 }
 
 // fdset is one of them.
 type fdset struct {
 	kept bool // until nothing needs it
 	job  string
+
+	// Of a caller's own, by add-fd.
+	owner  *claim // nil of the bridge's
+	fds    int    // that it has, as far as that is known, which ownedFDs counts
+	onWay  int    // commands under way that change that
+	orphan bool   // the caller has left
 }
 
 func newFDSets() *fdsets {
-	return &fdsets{tag: "bridge:" + rand.Text(), sets: map[int64]*fdset{}}
+	return &fdsets{tag: "bridge:" + rand.Text(), sets: map[int64]*fdset{}, taken: newOccupancy(ownedFDs)}
 }
 
 // begin chooses the number of a set that is to be added to QEMU.
 func (s *fdsets) begin(monitor *qmp.Conn) (id int64, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if err := s.room(monitor); err != nil {
+		return 0, err
+	}
+	id = s.choose()
+	s.sets[id], s.used = &fdset{}, true
+	return id, nil
+}
+
+// room tells whether there may be another set. The lock is held.
+func (s *fdsets) room(monitor *qmp.Conn) error {
 	switch {
 	case len(s.sets) >= maxFDSets:
-		return 0, failuref(errLimits, "QEMU has %d sets of descriptors from here, and %d is the most: delete block nodes that were added with one", len(s.sets), maxFDSets)
+		return failuref(errLimits, "QEMU has %d sets of descriptors from here, and %d is the most: delete block nodes that were added with one", len(s.sets), maxFDSets)
 	case s.unremoved >= maxUnremoved:
-		return 0, failuref(errLimits, "QEMU %s keeps descriptors that are not needed any more until the guest runs, and has %d: let it run", monitor.Version(), s.unremoved)
+		return failuref(errLimits, "QEMU %s keeps descriptors that are not needed any more until the guest runs, and has %d: let it run", monitor.Version(), s.unremoved)
 	}
+	return nil
+}
+
+// choose chooses a number that no set has. The lock is held.
+func (s *fdsets) choose() (id int64) {
 	for id == 0 || s.sets[id] != nil {
 		id = randomSet()
 	}
-	s.sets[id], s.used = &fdset{}, true
-	return id, nil
+	return id
 }
 
 // randomSet is a number from 2^30 on, below the 2^31 that is QEMU's limit for the name of a set.
@@ -67,14 +88,19 @@ func randomSet() int64 {
 	return 1<<30 | int64(binary.LittleEndian.Uint32(random[:])>>2)
 }
 
-// mayName tells whether a caller may name a set: not one of those.
-func (s *fdsets) mayName(id int64) error {
+// mayName tells whether a caller may name a set: not one of the bridge's or of another caller's. Those that QEMU has from elsewhere are not
+// known here.
+func (s *fdsets) mayName(owner string, id int64) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.sets[id] != nil {
+	if set := s.sets[id]; set != nil && !set.isOf(owner) {
 		return fmt.Errorf("the set %d of descriptors is another's", id)
 	}
 	return nil
+}
+
+func (set *fdset) isOf(owner string) bool {
+	return set.owner != nil && set.owner.sender == owner && !set.orphan
 }
 
 // add is the command that adds a set of one descriptor.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"qmp-dbus-bridge/bridge/action"
+	"qmp-dbus-bridge/bridge/fdarg"
 	"qmp-dbus-bridge/bridge/inventory"
 	"qmp-dbus-bridge/qmp"
 )
@@ -51,6 +52,7 @@ func (r *request) start(done func(qmp.Reply)) {
 			r.failShown(r.refusal(reply.Err))
 			return
 		}
+		r.bridge.fdnames.used(fdarg.Taken(r.command.Name, r.command.Arguments))
 		r.bridge.fdsets.heard(r.monitor, r.command.Name, r.keepsRemoved)
 		r.noteJobs()
 		r.bridge.mirror.learn(r.command)

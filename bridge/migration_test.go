@@ -359,10 +359,10 @@ func TestMigrationToDescriptorIsWritten(t *testing.T) {
 func TestMigrationRefused(t *testing.T) {
 	writer, _ := newPipe(t)
 	for name, start := range map[string]func(*caller) error{
-		"Start":               func(c *caller) error { return c.migration("Start", to("fd:x"), none) },
+		"Start":               func(c *caller) error { return c.migration("Start", to("tcp:x"), none) },
 		"Start, a descriptor": func(c *caller) error { return c.migration("Start", to(dbus.UnixFD(writer.Fd())), none) },
 		"CallJson": func(c *caller) error {
-			_, err := c.call(qmpPath, callJSON, "migrate", `{"uri":"fd:x"}`)
+			_, err := c.call(qmpPath, callJSON, "migrate", `{"uri":"tcp:x"}`)
 			return err
 		},
 	} {
@@ -414,7 +414,6 @@ func TestMigrationPolicy(t *testing.T) {
 	}{
 		{helper, "Start", []any{to("tcp:192.0.2.7:4444"), none}, false},
 		{helper, "Start", []any{to("exec:id"), none}, false},
-		{helper, "Start", []any{to("fd:0"), none}, false},
 		{helper, "Start", []any{fd, variants("channels", []dict{})}, false},
 		{helper, "Start", []any{fd, variants("detach", true)}, false},
 		{helper, "PauseCopy", nil, false},
@@ -437,6 +436,10 @@ func TestMigrationPolicy(t *testing.T) {
 		if got := m.commands(); test.may != (got != nil) {
 			t.Errorf("uid %d: %s%v: QEMU was told %q", test.user.UID, test.method, test.args, got)
 		}
+	}
+	m.commands()
+	if err := w.as(helper).migration("Start", to("fd:0"), none); errorName(err) != dbusError+"InvalidArgs" || m.commands() != nil {
+		t.Errorf("Start to what is no descriptor of the caller's: %v, want InvalidArgs", err)
 	}
 	m.die()
 	writer.Close()

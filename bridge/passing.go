@@ -41,6 +41,10 @@ type pass struct {
 
 // send runs the command, with its descriptors.
 func (r *request) send(done func(qmp.Reply)) {
+	if of := fdCommands[r.command.Name]; of != nil {
+		of(r, done)
+		return
+	}
 	if len(r.placed.Args) == 0 {
 		r.monitor.Start(r.command, done)
 		return
@@ -50,7 +54,7 @@ func (r *request) send(done func(qmp.Reply)) {
 		done(qmp.Reply{Err: err})
 		return
 	}
-	p.begin(r.callFDs())
+	p.begin(r.takeFDs())
 }
 
 // keepFDs keeps the call's descriptors for a command that is sent after the call has been handled: else they are closed then. Those that no
@@ -64,13 +68,13 @@ func (r *request) keepFDs() {
 	}
 }
 
-// callFDs are the call's descriptors, which are the caller's of this.
-func (r *request) callFDs() []int {
+// takeFDs hands over the descriptors that came with the request.
+func (r *request) takeFDs() []int {
 	if fds := r.kept; fds != nil {
 		r.kept = nil
 		return fds
 	}
-	return r.TakeFDs()
+	return r.front.TakeFDs()
 }
 
 // prepare finds the names.
@@ -212,15 +216,11 @@ func (p *passing) after() (ends []func(then func())) {
 
 // nameable tells which descriptors of QEMU's the request may name.
 func (r *request) nameable() fdarg.Names {
-	return fdarg.Names{Name: r.mayName, Set: r.bridge.fdsets.mayName}
-}
-
-// mayName tells whether the request may name a descriptor.
-func (r *request) mayName(name string) error {
-	if name == "" || len(name) > 1 && name[0] == 'b' && '0' <= name[1] && name[1] <= '9' {
-		return errors.New("not the name of a descriptor that was passed with getfd; a descriptor can be given in its place (D-Bus type h)")
+	owner := r.claim.sender
+	return fdarg.Names{
+		Name: func(name string) error { return r.bridge.fdnames.mayName(owner, name) },
+		Set:  func(id int64) error { return r.bridge.fdsets.mayName(owner, id) },
 	}
-	return nil
 }
 
 func (r *request) keepsRemoved() bool { return r.bridge.keepsRemoved(r.monitor) }

@@ -279,7 +279,7 @@ func TestPassedIsDecided(t *testing.T) {
 		{"Screendump", []any{"/srv/x"}, dbusError + "AccessDenied"},
 		{"AddClient", []any{"vnc", socket}, ""},
 		{"AddClient", []any{"vnc", "fd:"}, dbusError + "InvalidArgs"},
-		{"AddClient", []any{"vnc", "x"}, dbusError + "AccessDenied"},
+		{"AddClient", []any{"vnc", "x"}, dbusError + "InvalidArgs"}, // nobody has passed it
 		{"DumpGuestMemory", []any{false, file}, dbusError + "AccessDenied"},
 	} {
 		m.commands()

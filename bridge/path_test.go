@@ -2,6 +2,7 @@ package bridge_test
 
 import (
 	"encoding/xml"
+	"os"
 	"path"
 	"slices"
 	"strings"
@@ -117,6 +118,13 @@ func (c *caller) sample(method, signature string) any {
 		return dbus.MakeVariant("x")
 	case "u":
 		return uint32(0)
+	case "h":
+		file, err := os.Open(os.DevNull)
+		if err != nil {
+			c.tb.Fatal(err)
+		}
+		c.tb.Cleanup(func() { file.Close() })
+		return dbus.UnixFD(file.Fd())
 	}
 	c.tb.Fatalf("%s: no sample of type %s; add one", method, signature)
 	return nil

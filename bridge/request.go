@@ -20,6 +20,10 @@ import (
 type front interface {
 	// Fail answers with an error of this D-Bus name and text.
 	Fail(name, text string)
+	// FDs are the descriptors that came with it, which stay its own.
+	FDs() []int
+	// TakeFDs hands them over; those that nobody takes it closes at the end.
+	TakeFDs() []int
 }
 
 // request is one call on its way: identified, then decided, then executed, answered and

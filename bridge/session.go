@@ -6,6 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"qmp-dbus-bridge/bridge/access"
 	"qmp-dbus-bridge/bridge/action"
 	"qmp-dbus-bridge/bridge/qmpserver"
@@ -43,6 +45,7 @@ func (s *session) run() {
 	s.end()
 	_ = s.conn.Flush() // why it ended is no news
 	s.bridge.giveBack(s.name, nil)
+	s.bridge.forgetFDs(s.name)
 	if err := s.conn.Close(); err != nil {
 		s.bridge.log.Error("closing a QMP session", "error", err)
 	}
@@ -52,8 +55,10 @@ func (s *session) run() {
 // serve has a request go its way, and returns when it is answered, and all is done that is done with it. It is false once the session
 // is to end.
 func (s *session) serve(m qmpserver.Request) bool {
+	x := &exchange{s, m}
+	defer x.close()
 	for !s.isEnding() {
-		if s.begin(m) {
+		if s.begin(x) {
 			<-s.answered // at the latest when the connection to QEMU ends
 			return !s.isEnding()
 		}
@@ -66,12 +71,12 @@ func (s *session) serve(m qmpserver.Request) bool {
 }
 
 // begin is one try: by the policy, and of the caller with the names, of that moment.
-func (s *session) begin(m qmpserver.Request) bool {
+func (s *session) begin(x *exchange) bool {
 	if s.onBus {
 		s.bridge.callers.Update(s.caller)
 	}
 	r := &request{
-		front: &exchange{s, m}, sender: s.caller.Name, onRelease: func() { s.answered <- struct{}{} },
+		front: x, sender: s.caller.Name, onRelease: func() { s.answered <- struct{}{} },
 		bridge: s.bridge, monitor: s.monitor, method: &forwarded, caller: s.caller, policy: s.bridge.policy.Load(), began: time.Now(),
 	}
 	return r.begin(s.name)
@@ -117,6 +122,23 @@ func (x *exchange) Fail(name, text string) {
 	x.session.tell(x.conn().Refuse(x.ID, qmpError(name, text)))
 }
 
+// FDs implements front.
+func (x *exchange) FDs() []int { return x.Request.FDs }
+
+// TakeFDs implements front.
+func (x *exchange) TakeFDs() []int {
+	fds := x.Request.FDs
+	x.Request.FDs = nil
+	return fds
+}
+
+// close closes the descriptors that nobody took.
+func (x *exchange) close() {
+	for _, fd := range x.TakeFDs() {
+		_ = unix.Close(fd) // nothing was done with it
+	}
+}
+
 func (x *exchange) conn() *qmpserver.Conn { return x.session.conn }
 
 // tell takes the outcome of sending: who does not take what it is sent loses the connection.
@@ -138,12 +160,16 @@ func exchangeOf(r *request) *exchange {
 
 func planSession(r *request) *schema.Command { return r.bridge.commands().Command(exchangeOf(r).Name) }
 
-// parseSession checks the arguments as CallJson does.
+// parseSession checks the arguments as CallJson does. A descriptor is one that came with the request, and not an argument.
 func parseSession(r *request) error {
 	x := exchangeOf(r)
 	r.action = action.Command(x.Name)
-	if (&qmp.Command{Name: x.Name}).TakesFDs() {
-		return failuref(errNotSupported, "%s: file descriptors are not passed on by QMP sessions", x.Name)
+	switch n := len(x.FDs()); {
+	case n == 0:
+	case fdMembers[x.Name] == nil:
+		return failuref(errInvalidArgs, "%s: %d file descriptors came with the request, and it takes none; pass them with getfd or add-fd before", dbusText(x.Name), n)
+	case n > 1:
+		return failuref(errInvalidArgs, "%s: %d file descriptors came with the request, and it takes one", x.Name, n)
 	}
 	arguments, err := schema.Canonical(nil, x.Arguments, dbusText(x.Name))
 	if err != nil {

@@ -1,12 +1,18 @@
 package e2e_test
 
 import (
+	"bufio"
 	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/godbus/dbus/v5"
 	"golang.org/x/sys/unix"
@@ -240,5 +246,144 @@ func testDescriptors(t *testing.T, qemu string, flags []string) {
 	}
 	if n := holding(t, vm, b, c.conn).sets; n > 0 {
 		t.Errorf("%d sets of descriptors are left", n)
+	}
+}
+
+// TestOwnedDescriptors has callers, and a QMP session, pass descriptors of their own to a QEMU, use them, leave, and be cut off while QEMU goes on.
+func TestOwnedDescriptors(t *testing.T) {
+	vm := rig.StartQEMU(t, rig.QEMU{Count: 2, Args: []string{"-device", "VGA,id=video0"}})
+	monitor, err := net.Dial("unix", vm.Monitors[1]) // without another one, 7.2 closes what is in sets and not in use
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer monitor.Close()
+	link := rig.Relay(t, vm.Monitors[0])
+	b := startBridge(t, "serve", "--qmp", link.Path, "--bus-dir", filepath.Join(rig.TempDir(t), "bus"))
+	c, other := dial(t, b), dial(t, b)
+	before := holding(t, vm, b, c.conn)
+
+	mine, peer := socket(t, unix.SOCK_DGRAM)
+	defer peer.Close()
+	defer mine.Close()
+	c.call(t, "Getfd", "net1", fdOf(mine))
+	wantError(t, other.conn.Object(busName, qmpPath).Call(qmpIf+".Closefd", 0, "net1").Err, "org.qemu.VM1.Error.Qmp.GenericError")
+	c.call(t, "NetdevAdd", "net1", "dgram", options("local", options("type", "fd", "str", "net1")))
+	c.call(t, "NetdevDel", "net1")
+
+	// Open for reading at first, and for writing when something writes.
+	file := opened(t, os.O_RDWR, 1<<20)
+	reading, err := os.Open(file.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reading.Close()
+	added, _ := c.call(t, "AddFd", fdOf(file), options("opaque", "disk")).(map[string]dbus.Variant)
+	set, _ := added["fdset-id"].Value().(int64)
+	c.call(t, "AddFd", fdOf(reading), options("fdset-id", set))
+	name := fmt.Sprintf("/dev/fdset/%d", set)
+	node := options("node-name", "disk1", "auto-read-only", true, "file", options("driver", "file", "filename", name))
+	wantError(t, other.conn.Object(busName, qmpPath).Call(qmpIf+".BlockdevAdd", 0, "raw", node).Err, dbusError+"InvalidArgs")
+	c.call(t, "BlockdevAdd", "raw", node)
+	c.call(t, "BlockdevDel", "disk1")
+
+	session := openSession(t, other.conn)
+	if got := session.ask(t, `{"execute":"getfd","arguments":{"fdname":"mine"}}`, int(mine.Fd())); got != "{}" {
+		t.Errorf("getfd of a session: %s", got)
+	}
+	if got := session.ask(t, `{"execute":"add-fd"}`, int(reading.Fd())); !strings.Contains(got, "fdset-id") {
+		t.Errorf("add-fd of a session: %s", got)
+	}
+	if got := session.ask(t, fmt.Sprintf(`{"execute":"remove-fd","arguments":{"fdset-id":%d}}`, set)); !strings.Contains(got, "another's") {
+		t.Errorf("remove-fd of another's: %s", got)
+	}
+	session.Close()
+	rig.Eventually(t, "a session's are closed", func() bool { return holding(t, vm, b, c.conn).sets == before.sets+1 })
+
+	// A block node and a caller's own outlast a connection; what is left by who goes meanwhile does not.
+	leaver := dial(t, b)
+	leaver.call(t, "AddFd", fdOf(reading), options())
+	leaver.call(t, "Getfd", "left", fdOf(mine))
+	c.call(t, "BlockdevAdd", "raw", options("node-name", "disk2", "file", options("driver", "file", "filename", fdOf(file))))
+	link.Cut()
+	leaver.conn.Close()
+	rig.Eventually(t, "QEMU is reached again", func() bool {
+		_, err := qmp(c.conn, "query-name", nil)
+		return err == nil
+	})
+	rig.Eventually(t, "what is left is closed", func() bool { return holding(t, vm, b, c.conn).sets == before.sets+2 })
+	c.call(t, "BlockResize", int64(2<<20), options("node-name", "disk2"))
+	c.call(t, "BlockdevDel", "disk2")
+	rig.Eventually(t, "the node's is removed", func() bool { return holding(t, vm, b, c.conn).sets == before.sets+1 })
+	c.conn.Close()
+	counter := dial(t, b)
+	rig.Eventually(t, "QEMU has no more than before", func() bool {
+		now := holding(t, vm, b, counter.conn)
+		return now.qemu <= before.qemu && now.sets == before.sets && now.bridge <= before.bridge
+	})
+
+	// QEMU goes in the middle of calls.
+	free := len(rig.FDs(t, b.PID()))
+	var calls []*dbus.Call
+	for range 20 {
+		calls = append(calls, counter.conn.Object(busName, qmpPath).Go(qmpIf+".Screendump", 0, nil, fdOf(opened(t, os.O_WRONLY, 0))))
+	}
+	vm.Stop()
+	for _, call := range calls {
+		if err := (<-call.Done).Err; err != nil && errorName(err) != "org.qemu.VM1.Error.Disconnected" {
+			t.Error(err)
+		}
+	}
+	rig.Eventually(t, "the bridge has no more than before", func() bool { return len(rig.FDs(t, b.PID())) <= free })
+}
+
+// qmpSession is one that OpenQMP gives.
+type qmpSession struct {
+	*net.UnixConn
+	in *bufio.Reader
+}
+
+func openSession(t testing.TB, conn *dbus.Conn) *qmpSession {
+	t.Helper()
+	var fd dbus.UnixFD
+	if err := conn.Object(busName, vmPath).Call(busName+".OpenQMP", 0).Store(&fd); err != nil {
+		t.Fatal(err)
+	}
+	file := os.NewFile(uintptr(fd), "session")
+	defer file.Close()
+	client, err := net.FileConn(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { client.Close() })
+	s := &qmpSession{client.(*net.UnixConn), bufio.NewReader(client)}
+	if _, err := s.in.ReadString('\n'); err != nil { // the greeting
+		t.Fatal(err)
+	}
+	s.ask(t, `{"execute":"qmp_capabilities"}`)
+	return s
+}
+
+// ask executes a command with descriptors, and returns what it returns, or why it does not.
+func (s *qmpSession) ask(t testing.TB, command string, fds ...int) string {
+	t.Helper()
+	if _, _, err := s.WriteMsgUnix([]byte(command), unix.UnixRights(fds...), nil); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		if err := s.SetReadDeadline(time.Now().Add(rig.Timeout)); err != nil {
+			t.Fatal(err)
+		}
+		line, err := s.in.ReadString('\n')
+		var told struct {
+			Return json.RawMessage
+			Error  struct{ Desc string }
+			Event  string
+		}
+		if err := errors.Join(err, json.Unmarshal([]byte(line), &told)); err != nil {
+			t.Fatal(err)
+		}
+		if told.Event == "" {
+			return string(told.Return) + told.Error.Desc
+		}
 	}
 }

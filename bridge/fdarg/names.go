@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -146,4 +147,25 @@ func unescape(text string) string {
 		code, _ := strconv.ParseUint(escape[2:], 16, 16)
 		return string(rune(code))
 	})
+}
+
+// Taken are the names of descriptors in the arguments of a command that QEMU has taken when it has succeeded.
+func Taken(command string, arguments []byte) (names []string) {
+	if !slices.ContainsFunc(of[command], func(m *member) bool { return m.taken }) {
+		return nil
+	}
+	t := treeOf(arguments)
+	each(arguments, func(s spot) bool {
+		m := memberAt(command, t, s.path)
+		if m == nil || !m.taken {
+			return true
+		}
+		var text string
+		_ = json.Unmarshal(arguments[s.start:s.end], &text)
+		if name, is := strings.CutPrefix(text, markerName); is == m.prefix {
+			names = append(names, name)
+		}
+		return true
+	})
+	return names
 }

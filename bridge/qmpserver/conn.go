@@ -1,9 +1,11 @@
 package qmpserver
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"sync/atomic"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -21,6 +23,9 @@ const (
 	readSize   = 4 << 10              // read at a time
 )
 
+// MaxFDs is how many descriptors may come with one request; with more it is refused.
+const MaxFDs = 16
+
 // ErrTooLarge is the cause where a result exceeds MaxReply. Nothing was sent.
 var ErrTooLarge = errors.New("the result is too large")
 
@@ -30,7 +35,7 @@ var ErrFull = socket.ErrFull
 // capabilities is the command that begins a session.
 const capabilities = "qmp_capabilities"
 
-// Conn is a client's connection. One goroutine calls Greet and Next; all other methods may be called from anywhere, and
+// Conn is a client's connection. The descriptors of a Request are its receiver's. One goroutine calls Greet and Next; all other methods may be called from anywhere, and
 // none of those but Close and Flush waits.
 type Conn struct {
 	sock  *socket.Conn
@@ -39,6 +44,11 @@ type Conn struct {
 	scanner scanner
 	buf     []byte // that was read
 	rest    []byte // of it, not scanned yet
+	tooMany bool   // more descriptors came than may with a request, and were closed
+
+	mu     sync.Mutex // guards what follows; held for a few steps
+	fds    []int      // that came with rest, or with the beginning of the request
+	closed bool
 }
 
 // NewConn makes one of a connected socket, which it owns, for requests of at most so many bytes.
@@ -72,23 +82,22 @@ func (c *Conn) Next() (Request, error) {
 		if err := c.Flush(); err != nil {
 			return Request{}, err
 		}
-		text, fault, err := c.read()
+		request, refusal, err := c.read()
 		if err != nil {
 			return Request{}, err
 		}
-		request, refusal := Request{}, (*qmp.Error)(nil)
-		if fault != "" {
-			refusal = generic("%s", fault)
-		} else {
-			request, refusal = parseRequest(text)
-		}
 		switch {
 		case refusal != nil:
-			err = c.Refuse(request.ID, refusal)
 		case c.ready.Load() && request.Name != capabilities:
 			return request, nil
+		case len(request.FDs) > 0:
+			refusal = generic("%s takes no file descriptors", capabilities)
 		default:
 			err = c.negotiate(request)
+		}
+		closeAll(request.FDs)
+		if refusal != nil {
+			err = c.Refuse(request.ID, refusal)
 		}
 		if err != nil {
 			return Request{}, err
@@ -96,22 +105,63 @@ func (c *Conn) Next() (Request, error) {
 	}
 }
 
-// read gives the next value, or what is wrong with it.
-func (c *Conn) read() (value []byte, fault string, err error) {
+// read gives the next request with its descriptors, or what is wrong with it.
+func (c *Conn) read() (request Request, refusal *qmp.Error, err error) {
 	for {
 		n, value, fault, ok := c.scanner.scan(c.rest)
 		c.rest = c.rest[n:]
+		switch {
+		case !ok:
+		case fault != "":
+			refusal = generic("%s", fault)
+		default:
+			request, refusal = parseRequest(value)
+		}
 		if ok {
-			return value, fault, nil
+			fds, tooMany := c.takeFDs()
+			if request.FDs = fds; tooMany && refusal == nil {
+				refusal = generic("more than %d file descriptors came with the request", MaxFDs)
+			}
+			return request, refusal, nil
 		}
 		n, fds, err := c.sock.Read(c.buf)
-		for _, fd := range fds {
-			unix.Close(fd)
-		}
 		if err != nil {
-			return nil, "", err
+			return Request{}, nil, err
 		}
+		c.addFDs(fds)
 		c.rest = c.buf[:n]
+	}
+}
+
+// addFDs takes in those that came with what was read, as many as a request may have.
+func (c *Conn) addFDs(fds []int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	room := min(len(fds), MaxFDs-len(c.fds))
+	if c.closed {
+		room = 0
+	}
+	c.fds = append(c.fds, fds[:room]...)
+	c.tooMany = c.tooMany || room < len(fds)
+	closeAll(fds[room:])
+}
+
+// takeFDs hands over those of the request that has just been scanned: they are of the last one that begins in what was read with them, since
+// what is read together ends with what they were sent with. QEMU would leave them for whichever command takes any.
+func (c *Conn) takeFDs() (fds []int, tooMany bool) {
+	if len(bytes.TrimLeft(c.rest, spaces)) > 0 {
+		return nil, false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	fds, tooMany = c.fds, c.tooMany
+	c.fds, c.tooMany = nil, false
+	return fds, tooMany
+}
+
+func closeAll(fds []int) {
+	for _, fd := range fds {
+		unix.Close(fd)
 	}
 }
 
@@ -161,7 +211,14 @@ func (c *Conn) End() { c.sock.StopReading() }
 func (c *Conn) Abort(cause error) { c.sock.Abort(cause) }
 
 // Close ends the connection and waits for Next and Flush to be out.
-func (c *Conn) Close() error { return c.sock.Close() }
+func (c *Conn) Close() error {
+	err := c.sock.Close()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	closeAll(c.fds)
+	c.fds, c.closed = nil, true
+	return err
+}
 
 // Peer is who made the other end of the connection, as the kernel noted it then.
 type Peer struct {

@@ -5,12 +5,15 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"qmp-dbus-bridge/bridge/qmpserver"
+	"qmp-dbus-bridge/e2e/rig"
 	"qmp-dbus-bridge/qmp"
 )
 
@@ -256,20 +259,79 @@ func TestEnd(t *testing.T) {
 	}
 }
 
-// Descriptors that come with requests are closed.
-func TestFDs(t *testing.T) {
-	c, _ := newClient(t, echo)
-	r, w, err := os.Pipe()
+// count answers with how many descriptors came with a request, and closes them.
+func count(c *qmpserver.Conn, r qmpserver.Request) {
+	for _, fd := range r.FDs {
+		unix.Close(fd)
+	}
+	_ = c.Return(r.ID, fmt.Appendf(nil, `{"fds":%d}`, len(r.FDs)))
+}
+
+// sendFDs sends a text with so many descriptors, whose pipe ends when all are closed.
+func (c *client) sendFDs(t *testing.T, text string, n int) (reader *os.File) {
+	t.Helper()
+	reader, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer r.Close()
-	_, _, err = c.conn.WriteMsgUnix([]byte(agree), unix.UnixRights(int(w.Fd()), int(w.Fd())), nil)
+	t.Cleanup(func() { reader.Close() })
+	fds := slices.Repeat([]int{int(w.Fd())}, n)
+	_, _, err = c.conn.WriteMsgUnix([]byte(text), unix.UnixRights(fds...), nil)
 	if err := errors.Join(err, w.Close()); err != nil {
 		t.Fatal(err)
 	}
+	return reader
+}
+
+// Descriptors are those of the request that they were sent with, in however many pieces it and others come.
+func TestFDs(t *testing.T) {
+	c, server := newClient(t, count)
+	var all []*os.File
+	all = append(all, c.sendFDs(t, agree, 2))
+	c.want(fault("qmp_capabilities takes no file descriptors"))
+	c.send(agree)
 	c.want(agreed)
-	if n, err := r.Read(make([]byte, 1)); n != 0 || err != io.EOF {
-		t.Errorf("the pipe is still held: %d, %v", n, err)
+	has := func(fds ...int) {
+		t.Helper()
+		for _, n := range fds {
+			c.want(fmt.Sprintf(`{"return": {"fds":%d}}`, n))
+		}
+	}
+	const request = `{"execute":"x"}`
+	all = append(all, c.sendFDs(t, request, 1))
+	has(1)
+	c.send(request + request)
+	all = append(all, c.sendFDs(t, request+"\r\n", 2))
+	c.send(request)
+	has(0, 0, 2, 0)
+	all = append(all, c.sendFDs(t, request+request, 1)) // QEMU would have it wait for one that takes it
+	has(0, 1)
+	all = append(all, c.sendFDs(t, request[:5], 1), c.sendFDs(t, request[5:10], 1))
+	c.send(request[10:])
+	has(2)
+	c.send(request[:5])
+	all = append(all, c.sendFDs(t, request[5:]+request[:3], 1))
+	c.send(request[3:])
+	has(0, 1)
+	all = append(all, c.sendFDs(t, request, qmpserver.MaxFDs))
+	has(qmpserver.MaxFDs)
+	all = append(all, c.sendFDs(t, request, qmpserver.MaxFDs+1))
+	c.want(fault("more than 16 file descriptors came with the request"))
+	all = append(all, c.sendFDs(t, "x\n", 1)) // no request
+	if got := c.next(); !strings.HasPrefix(got, `{"error"`) {
+		t.Errorf("got %s, want an error", got)
+	}
+	c.send(request)
+	has(0)
+	all = append(all, c.sendFDs(t, request[:5], 1)) // never complete
+	c.conn.Close()
+	server.Close()
+	for i, reader := range all {
+		if err := reader.SetReadDeadline(time.Now().Add(rig.Timeout)); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := reader.Read(make([]byte, 1)); n != 0 || err != io.EOF {
+			t.Errorf("the pipe %d is still held: %d, %v", i, n, err)
+		}
 	}
 }

@@ -17,11 +17,14 @@
 //
 // Out-of-band execution is not offered, and then a monitor reads a client's next request when it has answered the one
 // before: so does whoever calls Next. It also waits until the client has taken the answers, so that who
-// does not read is not read either. File descriptors that come are closed.
+// does not read is not read either.
+//
+// File descriptors belong to the request that they were sent with, the last one if there were several in one message. QEMU has them wait for
+// whichever command takes one next; here who gets a request gets them, and none wait.
 //
 // # Limits
 //
-// A request has as many bytes as it is told, MaxRequest, and 1024 levels, as in QEMU. A reply has MaxReply bytes. Beside one
+// At most MaxFDs descriptors come with a request. A request has as many bytes as it is told, MaxRequest, and 1024 levels, as in QEMU. A reply has MaxReply bytes. Beside one
 // reply 1 MiB of events may wait, MaxWaiting in all: who does not take them loses the connection, since a
 // QMP client can't be told that it has missed some.
 package qmpserver

@@ -16,6 +16,7 @@ type Request struct {
 	Name      string         // as it came: any text
 	Arguments jsontext.Value // an object; nil where there are none
 	ID        jsontext.Value // any value; nil where there is none
+	FDs       []int          // that came with it, at most MaxFDs
 }
 
 // The classes of errors that are answered here (QapiErrorClass).

@@ -146,7 +146,9 @@ func stray(c byte) string {
 	return fmt.Sprintf("JSON parse error, stray %q", c)
 }
 
-func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\r' || c == '\n' }
+const spaces = " \t\r\n"
+
+func isSpace(c byte) bool { return strings.IndexByte(spaces, c) >= 0 }
 
 // isJSON tells whether a character can be outside of strings.
 func isJSON(c byte) bool {
