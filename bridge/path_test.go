@@ -179,7 +179,7 @@ var curated = map[string][]string{
 	"Wakeup": {"system_wakeup"}, "InjectNMI": {"inject-nmi"}, "Quit": {"quit"},
 	"SetMemory": {`balloon {"value":1048576}`}, "SendKey": {`send-key {"keys":[{"type":"qcode","data":"STOP"}]}`},
 	"Screenshot": {
-		`add-fd {"opaque":"bridge:screenshot"}`, `screendump {"filename":"/dev/fdset/3"}`, `remove-fd {"fdset-id":3}`,
+		addFD, `screendump {"filename":"/dev/fdset/SET"}`, removeFD,
 	},
 	"CanExecute": nil, "ListCommands": nil, "Subscribe": nil, "Unsubscribe": nil, "OpenQMP": nil,
 }
@@ -211,7 +211,7 @@ func TestCurated(t *testing.T) {
 			if err := c.vm(method.Name, args...); err != nil {
 				t.Errorf("%s: %v", method.Name, err)
 			}
-			if diff := cmp.Diff(want, m.commands()); diff != "" {
+			if diff := cmp.Diff(passed(want), passed(m.commands())); diff != "" {
 				t.Errorf("%s (-want +got):\n%s", method.Name, diff)
 			}
 			records++

@@ -3,7 +3,9 @@ package bridge_test
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -20,7 +22,8 @@ type screen struct {
 
 	mu    sync.Mutex // guards what follows
 	sets  map[int]*os.File
-	shows string // what is written
+	named map[int]string // the opaques
+	shows string         // what is written
 }
 
 // picture1 are two pixels, red and blue.
@@ -28,11 +31,12 @@ const picture1 = "P6\n2 1\n255\n\xff\x00\x00\x00\x00\xff"
 
 // newScreen gives m one.
 func newScreen(m *machine) *screen {
-	s := &screen{tb: m.tb, sets: map[int]*os.File{}, shows: picture1}
+	s := &screen{tb: m.tb, sets: map[int]*os.File{}, named: map[int]string{}, shows: picture1}
 	m.answer("query-qmp-schema", schemaOf(m.tb, []string{"balloon", "query-name", "screendump", "send-key"}, []string{"RESUME", "STOP"}))
 	m.script("add-fd", s.add)
 	m.script("screendump", s.dump)
 	m.script("remove-fd", s.remove)
+	m.script("query-fdsets", s.query)
 	return s
 }
 
@@ -45,16 +49,31 @@ func (s *screen) show(text string) {
 func (s *screen) add(_ *qmptest.QEMU, r *qmptest.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	id := 3 // other sets are there
-	for s.sets[id] != nil {
-		id++
+	var arguments struct {
+		ID     int `json:"fdset-id"`
+		Opaque string
 	}
+	if err := json.Unmarshal(r.Arguments, &arguments); err != nil {
+		s.tb.Error(err)
+	}
+	id := arguments.ID
 	if len(r.Files) != 1 {
 		s.tb.Errorf("%d descriptors with add-fd", len(r.Files))
 		return
 	}
-	s.sets[id] = r.Files[0]
+	s.sets[id], s.named[id] = r.Files[0], arguments.Opaque
 	r.Return(fmt.Sprintf(`{"fdset-id": %d, "fd": 11}`, id))
+}
+
+// query answers with all sets, in order.
+func (s *screen) query(_ *qmptest.QEMU, r *qmptest.Request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all []string
+	for _, id := range slices.Sorted(maps.Keys(s.sets)) {
+		all = append(all, fmt.Sprintf(`{"fdset-id": %d, "fds": [{"fd": 11, "opaque": %q}]}`, id, s.named[id]))
+	}
+	r.Return("[" + strings.Join(all, ",") + "]")
 }
 
 // set is the one that a request names.

@@ -61,7 +61,7 @@ func (s *screens) takeKept(monitor *qmp.Conn) *canvas {
 	set := s.kept
 	s.kept = nil
 	if set != nil && set.monitor != monitor {
-		_ = set.Close()
+		s.drop(set)
 		return nil
 	}
 	return set
@@ -72,10 +72,16 @@ func (s *screens) keepFor(set *canvas) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if set.Empty() != nil || set.monitor != s.bridge.monitor() {
-		_ = set.Close()
+		s.drop(set)
 		return
 	}
 	s.kept = set
+}
+
+// drop lets go of a canvas that no shot will have.
+func (s *screens) drop(set *canvas) {
+	_ = set.Close() // nothing depends on what was in it
+	s.bridge.fdsets.drop(set.id)
 }
 
 // disconnect lets go of what was kept for a QEMU that has gone, after that is known to all.

@@ -1,7 +1,6 @@
 package bridge
 
 import (
-	"encoding/json"
 	"fmt"
 
 	"qmp-dbus-bridge/bridge/picture"
@@ -24,7 +23,8 @@ type shot struct {
 	err     error
 }
 
-// canvas is a file that a QEMU has to write a picture into, by a set of descriptors.
+// canvas is a file that a QEMU has to write a picture into, by a set of descriptors. If the connection ends with it, fdsets has QEMU remove
+// that from the next one on: from 9.1 on it does not by itself.
 type canvas struct {
 	*picture.File
 	monitor *qmp.Conn
@@ -58,30 +58,28 @@ func (s *shot) addFD() {
 		s.giveUp(err)
 		return
 	}
-	s.set = &canvas{File: file, monitor: s.monitor}
-	writer, err := file.Writer()
+	id, err := s.bridge.fdsets.begin(s.monitor)
 	if err != nil {
+		_ = file.Close()
 		s.giveUp(err)
 		return
 	}
-	s.monitor.Start(qmp.Command{
-		Name: "add-fd", Arguments: []byte(`{"opaque":"bridge:screenshot"}`), FDs: []int{writer},
-	}, s.added)
+	s.set = &canvas{File: file, monitor: s.monitor, id: id}
+	writer, err := file.Writer()
+	if err != nil {
+		s.bridge.fdsets.drop(id)
+		s.giveUp(err)
+		return
+	}
+	s.monitor.Start(s.bridge.fdsets.add(id, writer), s.added)
 }
 
 func (s *shot) added(reply qmp.Reply) {
 	if reply.Err != nil {
+		s.bridge.fdsets.drop(s.set.id)
 		s.giveUp(reply.Err)
 		return
 	}
-	var told struct {
-		ID *int64 `json:"fdset-id"`
-	}
-	if err := json.Unmarshal(reply.Return, &told); err != nil || told.ID == nil {
-		s.giveUp(failuref(errProtocol, "QEMU did not tell the fdset that add-fd made"))
-		return
-	}
-	s.set.id = *told.ID
 	s.dump()
 }
 
@@ -96,7 +94,7 @@ func (s *shot) dumped(reply qmp.Reply) {
 		s.print()
 		return
 	}
-	s.monitor.Start(removeSet(s.set.id), func(qmp.Reply) { s.print() }) // that there is none, or no QEMU any more, is as good
+	s.bridge.fdsets.remove(s.monitor, s.set.id, false, s.print)
 }
 
 // print makes the caller's picture, on a goroutine of its own: the QMP reader has others to serve.

@@ -2,11 +2,13 @@ package bridge_test
 
 import (
 	"fmt"
+	"os"
 	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/godbus/dbus/v5"
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
 	"qmp-dbus-bridge/bridge/picture"
@@ -26,20 +28,17 @@ func TestScreenshotFails(t *testing.T) {
 		want    string // "": success
 		removed bool
 	}{
-		"add-fd refused":         {step: "add-fd", handler: refuse, want: qmpError},
-		"add-fd tells nothing":   {step: "add-fd", handler: func(_ *qmptest.QEMU, r *qmptest.Request) { r.Return("{}") }, want: ourError + "Protocol"},
-		"add-fd tells nonsense":  {step: "add-fd", handler: func(_ *qmptest.QEMU, r *qmptest.Request) { r.Return(`{"fdset-id":"3\",\"x"}`) }, want: ourError + "Protocol"},
-		"gone at add-fd":         {step: "add-fd", handler: hangUp, want: ourError + "Disconnected"},
-		"screendump refused":     {step: "screendump", handler: refuse, want: qmpError, removed: true},
-		"gone at screendump":     {step: "screendump", handler: hangUp, want: ourError + "Disconnected"},
-		"nothing written":        {step: "screendump", handler: func(_ *qmptest.QEMU, r *qmptest.Request) { r.Return("{}") }, want: ourError + "Protocol", removed: true},
-		"no picture":             {shows: "no picture", want: ourError + "Protocol", removed: true},
-		"fewer pixels":           {shows: picture1[:len(picture1)-1], want: ourError + "Protocol", removed: true},
-		"too large":              {shows: "sparse " + fmt.Sprint(picture.MaxSize+1), want: ourError + "LimitsExceeded", removed: true},
-		"remove-fd refused":      {step: "remove-fd", handler: refuse, removed: true},
-		"gone at remove-fd":      {step: "remove-fd", handler: hangUp, removed: true},
-		"as usual, to compare":   {shows: picture1, removed: true},
-		"fdset of another's own": {step: "add-fd", handler: func(_ *qmptest.QEMU, r *qmptest.Request) { r.Return(`{"fdset-id":77}`) }, want: ourError + "Qmp.GenericError", removed: true},
+		"add-fd refused":       {step: "add-fd", handler: refuse, want: qmpError},
+		"gone at add-fd":       {step: "add-fd", handler: hangUp, want: ourError + "Disconnected"},
+		"screendump refused":   {step: "screendump", handler: refuse, want: qmpError, removed: true},
+		"gone at screendump":   {step: "screendump", handler: hangUp, want: ourError + "Disconnected"},
+		"nothing written":      {step: "screendump", handler: func(_ *qmptest.QEMU, r *qmptest.Request) { r.Return("{}") }, want: ourError + "Protocol", removed: true},
+		"no picture":           {shows: "no picture", want: ourError + "Protocol", removed: true},
+		"fewer pixels":         {shows: picture1[:len(picture1)-1], want: ourError + "Protocol", removed: true},
+		"too large":            {shows: "sparse " + fmt.Sprint(picture.MaxSize+1), want: ourError + "LimitsExceeded", removed: true},
+		"remove-fd refused":    {step: "remove-fd", handler: refuse, removed: true},
+		"gone at remove-fd":    {step: "remove-fd", handler: hangUp, removed: true},
+		"as usual, to compare": {shows: picture1, removed: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := newMachine(t, nil)
@@ -69,6 +68,50 @@ func TestScreenshotFails(t *testing.T) {
 				t.Errorf("records %+v", r)
 			}
 		})
+	}
+}
+
+// TestScreenshotCutOff has the connection end in each step, with a QEMU that keeps the file, as one does from 9.1 on: when it is
+// reached again it is told to let go of it, and of nobody else's.
+func TestScreenshotCutOff(t *testing.T) {
+	for _, step := range []string{"add-fd", "screendump", "remove-fd"} {
+		m := newMachine(t, nil)
+		s := newScreen(m)
+		c := serve(t, m).as(admin)
+		if got, err := c.shoot(format("ppm")); got != picture1 {
+			t.Fatalf("%q, %v", got, err)
+		}
+		other, err := os.Open(os.DevNull)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.mu.Lock()
+		s.sets[1<<30], s.named[1<<30] = other, "bridge:of another"
+		s.mu.Unlock()
+		usual := map[string]qmptest.Handler{"add-fd": s.add, "screendump": s.dump, "remove-fd": s.remove}[step]
+		m.script(step, func(q *qmptest.QEMU, r *qmptest.Request) {
+			m.script(step, usual)
+			if step == "add-fd" {
+				s.add(q, r)
+			}
+			q.Hangup()
+		})
+		if _, err := c.shoot(none); step != "remove-fd" && errorName(err) != ourError+"Disconnected" {
+			t.Errorf("%s: %v, want Disconnected", step, err)
+		}
+		rig.Eventually(t, "QEMU has the other's alone", func() bool {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			return len(s.sets) == 1 && s.sets[1<<30] == other
+		})
+		m.commands()
+		if got, err := c.shoot(format("ppm")); got != picture1 {
+			t.Errorf("%s: the next one's is %q, %v", step, got, err)
+		}
+		m.wantPassed(step, addFD, `screendump {"filename":"/dev/fdset/SET"}`, removeFD)
+		other.Close()
+		m.die()
+		noMemories(t)
 	}
 }
 
@@ -112,8 +155,9 @@ func TestScreenshotsInTurn(t *testing.T) {
 	}
 	for i := range 3 {
 		held := m.nextHeld()
-		if want := fmt.Sprintf(`{"filename":"/dev/fdset/3","device":"%d"}`, i); string(held.Arguments) != want {
-			t.Errorf("screendump %s, want %s", held.Arguments, want)
+		want := fmt.Sprintf(`screendump {"filename":"/dev/fdset/SET","device":"%d"}`, i)
+		if diff := cmp.Diff(passed([]string{want}), passed([]string{line(held.Name, held.Arguments)})); diff != "" {
+			t.Errorf("QEMU was told (-want +got):\n%s", diff)
 		}
 		m.noneHeld()
 		s.dump(nil, held)
