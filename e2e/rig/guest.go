@@ -38,9 +38,7 @@ func StartGuest(t testing.TB, vm QEMU) *Guest {
 	vm.Args = append(args, vm.Args...)
 	q := StartQEMU(t, vm)
 	WaitGuest(t, q.Process)
-	shell := DialShell(t, vm.Dir)
-	shell.warmUp(t)
-	return &Guest{q, shell}
+	return &Guest{q, DialShell(t, vm.Dir)}
 }
 
 // GuestArgs are the arguments of a QEMU that runs a guest, besides those that choose q35 and

@@ -30,15 +30,6 @@ func DialShell(t testing.TB, dir string) *Shell {
 	return &Shell{conn, bufio.NewReader(conn)}
 }
 
-// warmUp runs a line that does nothing, whatever part of it the guest gets: on a busy machine the first characters of a first line
-// were lost once (QEMU 10.0.2).
-func (s *Shell) warmUp(t testing.TB) {
-	t.Helper()
-	if _, _, err := s.run("################"); err != nil {
-		t.Fatalf("guest: the first line: %v", err)
-	}
-}
-
 // Run runs a line of busybox's shell in the guest and returns what it printed, without the
 // newline at the end. The test fails unless the line succeeds, within [Timeout].
 func (s *Shell) Run(t testing.TB, line string) string {
