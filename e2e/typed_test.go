@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -38,18 +40,25 @@ func TestTyped(t *testing.T) {
 }
 
 // writeExamples writes the Python programs and the commands of docs/api.md, as they stand there, to example1.py and example1.sh and
-// so on.
+// so on, and what of Python goes on from the first program to more1.py and so on.
 func writeExamples(env *testscript.Env) {
 	t := env.T().(testing.TB)
 	text, err := os.ReadFile("../docs/api.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for language, suffix := range map[string]string{"python": "py", "sh": "sh"} {
-		for i, block := range regexp.MustCompile("(?s)```"+language+"\n(.*?)```").FindAllSubmatch(text, -1) {
-			if err := os.WriteFile(fmt.Sprintf("%s/example%d.%s", env.WorkDir, i+1, suffix), block[1], 0o600); err != nil {
-				t.Fatal(err)
+	count := map[string]int{}
+	for _, block := range regexp.MustCompile("(?s)```(python|sh)\n(.*?)```").FindAllStringSubmatch(string(text), -1) {
+		name := "example%d.sh"
+		if block[1] == "python" {
+			name = "example%d.py"
+			if !strings.HasPrefix(block[2], "import ") {
+				name = "more%d.py"
 			}
+		}
+		count[name]++
+		if err := os.WriteFile(filepath.Join(env.WorkDir, fmt.Sprintf(name, count[name])), []byte(block[2]), 0o600); err != nil {
+			t.Fatal(err)
 		}
 	}
 }
