@@ -34,7 +34,10 @@ func dialBus(path string) (*bus, error) {
 	return b, nil
 }
 
-func (b *bus) handshake() error {
+func (b *bus) handshake() error { return b.handshakeWith("") }
+
+// handshakeWith authenticates, with a line in between that the bus answers with one, unless that is empty.
+func (b *bus) handshakeWith(line string) error {
 	uid := hex.EncodeToString([]byte(strconv.Itoa(os.Getuid())))
 	if err := b.write([]byte("\x00AUTH EXTERNAL " + uid + "\r\n")); err != nil {
 		return err
@@ -45,6 +48,17 @@ func (b *bus) handshake() error {
 	// The bus says nothing else before BEGIN, and in one write.
 	if answer := b.take(b.end - b.start); string(answer[:2]) != "OK" || answer[len(answer)-1] != '\n' {
 		return fmt.Errorf("authentication: %q", answer)
+	}
+	if line != "" {
+		if err := b.write([]byte(line)); err != nil {
+			return err
+		}
+		if err := b.more(); err != nil {
+			return err
+		}
+		if answer := b.take(b.end - b.start); string(answer[:5]) != "AGREE" {
+			return fmt.Errorf("authentication: %q", answer)
+		}
 	}
 	if err := b.write([]byte("BEGIN\r\n")); err != nil {
 		return err
@@ -79,9 +93,14 @@ func (b *bus) send(r *request) (serial uint32, err error) {
 	if r.err != nil {
 		return 0, r.err
 	}
+	b.number(r)
+	return b.serial, b.write(r.wire)
+}
+
+// number writes the next serial into a message.
+func (b *bus) number(r *request) {
 	b.serial++
 	binary.LittleEndian.PutUint32(r.wire[offsetSerial:], b.serial)
-	return b.serial, b.write(r.wire)
 }
 
 // call makes a call and passes over the reply. Nothing else may be under way, so

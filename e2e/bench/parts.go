@@ -15,7 +15,7 @@ type part interface {
 }
 
 // partNames are what -parts chooses from, in the order in which they are measured and printed.
-var partNames = []string{"calls", "pinned", "large", "inflight", "events", "objects", "flood", "startup"}
+var partNames = []string{"calls", "pinned", "large", "inflight", "events", "objects", "descriptors", "flood", "startup"}
 
 // checkParts tells whether a comma-separated list names parts only.
 func checkParts(list string) error {
@@ -38,14 +38,15 @@ func newParts(s *stage) (chosen []part, err error) {
 	}
 	calls, base := newCalls(s, c)
 	makers := map[string]func() (part, error){
-		"calls":    func() (part, error) { return calls, nil },
-		"pinned":   func() (part, error) { return newPinned(s, c), nil },
-		"large":    func() (part, error) { return newLarge(s, c) },
-		"inflight": func() (part, error) { return newInFlight(s, c, base) },
-		"events":   func() (part, error) { return newEvents(s) },
-		"objects":  func() (part, error) { return newFurnished(s, c) },
-		"flood":    func() (part, error) { return newFlood(s) },
-		"startup":  func() (part, error) { return newStartup(s), nil },
+		"calls":       func() (part, error) { return calls, nil },
+		"pinned":      func() (part, error) { return newPinned(s, c), nil },
+		"large":       func() (part, error) { return newLarge(s, c) },
+		"inflight":    func() (part, error) { return newInFlight(s, c, base) },
+		"events":      func() (part, error) { return newEvents(s) },
+		"objects":     func() (part, error) { return newFurnished(s, c) },
+		"descriptors": func() (part, error) { return newDescriptors(s) },
+		"flood":       func() (part, error) { return newFlood(s) },
+		"startup":     func() (part, error) { return newStartup(s), nil },
 	}
 	for _, name := range partNames {
 		if !slices.Contains(strings.Split(s.parts, ","), name) {
