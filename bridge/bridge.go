@@ -108,7 +108,7 @@ func New(config Config) *Bridge {
 	b.urgent = newSlots(outOfBand, b.wake)
 	b.losses = &losses{announce: b.announceLost}
 	b.screens = newScreens(b)
-	b.fdsets, b.fdnames = newFDSets(), newFDNames()
+	b.fdsets, b.fdnames = newFDSets(b.keepsRemoved), newFDNames()
 	fixed := objects{}
 	vm := fixed.add(b.paths.vm, vmInterface(), objectManagerInterface())
 	fixed.add(b.paths.qmp, qmpInterface(b.commands), eventsInterface(b.commands))

@@ -31,7 +31,8 @@
 // What a caller gives in place of a string, package schema finds, package fdarg knows what for (its table is of facts about QEMU), and passing
 // hands over: getfd or add-fd, the command, closefd or remove-fd. The command is decided with a text in place of the name, and run with
 // the name. What QEMU keeps for block nodes and jobs is in fdsets, which asks when they may be gone (fdreview.go) and cleans up after a
-// connection; names that the end of one has left over are in fdnames.
+// connection; names that the end of one has left over are in fdnames. What callers pass with getfd and add-fd is in the same two, each with its
+// owner (fdcommand.go, fdownedsets.go).
 //
 // # QMP sessions
 //

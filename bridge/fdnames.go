@@ -3,7 +3,6 @@ package bridge
 import (
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 
 	"qmp-dbus-bridge/qmp"
@@ -19,7 +18,7 @@ type fdnames struct {
 	mu     sync.Mutex // guards all below; held for a few steps
 	taken  occupancy
 	owned  map[string]*ownedFD
-	strays []string // to be closed after the next connection has begun: those of the commands in flight when one ended, and of who has left
+	strays []string // of the bridge's own, to be closed when the next connection has begun: those of the commands in flight when one ended
 }
 
 // ownedFD is a descriptor of a caller's, or one that is on its way.
@@ -105,9 +104,9 @@ func (n *fdnames) settle(monitor *qmp.Conn, name string, there bool, err error) 
 	n.mu.Lock()
 	o := n.owned[name]
 	o.onWay--
-	if gone := errors.Is(err, qmp.ErrClosed); gone && !o.there {
-		n.strays = append(n.strays, name)
-	} else if !gone {
+	if gone := errors.Is(err, qmp.ErrClosed); gone {
+		o.there = o.there || there // it may have got there
+	} else {
 		o.there = there && (err == nil || o.there)
 	}
 	last := n.mayEnd(name, o)
@@ -131,19 +130,27 @@ func (n *fdnames) mayEnd(name string, o *ownedFD) (close bool) {
 	return false
 }
 
-// end has QEMU close what an owner has left behind, and forgets it then: until that, nobody can pass another of this name.
+// end has QEMU close what an owner has left behind, and forgets it then: until that, nobody can pass another of this name. Where there is no
+// QEMU, or it goes, gather does that.
 func (n *fdnames) end(monitor *qmp.Conn, name string) {
-	closed := func(reply qmp.Reply) {
-		if errors.Is(reply.Err, qmp.ErrClosed) {
-			n.stray(name)
-		}
-		n.settle(monitor, name, false, nil)
-	}
 	if monitor == nil {
-		closed(qmp.Reply{Err: qmp.ErrClosed})
+		n.keep(name)
 		return
 	}
-	monitor.Start(closeFD(name), closed)
+	monitor.Start(closeFD(name), func(reply qmp.Reply) {
+		if errors.Is(reply.Err, qmp.ErrClosed) {
+			n.keep(name)
+			return
+		}
+		n.settle(monitor, name, false, nil)
+	})
+}
+
+// keep leaves one to gather.
+func (n *fdnames) keep(name string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.owned[name].onWay--
 }
 
 // used notes that a command has taken descriptors.
@@ -200,17 +207,17 @@ func (n *fdnames) gather(monitor *qmp.Conn) {
 	n.mu.Lock()
 	strays := n.strays
 	n.strays = nil
-	n.mu.Unlock()
-	for _, name := range strays {
-		if strings.HasPrefix(name, "b") || !n.isOwned(name) {
-			n.close(monitor, name, func() {})
+	var left []string
+	for name, o := range n.owned {
+		if o.orphan && n.mayEnd(name, o) {
+			left = append(left, name)
 		}
 	}
-}
-
-// isOwned tells whether a caller has passed one of this name meanwhile.
-func (n *fdnames) isOwned(name string) bool {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.owned[name] != nil
+	n.mu.Unlock()
+	for _, name := range strays {
+		n.close(monitor, name, func() {})
+	}
+	for _, name := range left {
+		n.end(monitor, name)
+	}
 }

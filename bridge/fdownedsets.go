@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"errors"
 	"strings"
 
 	"qmp-dbus-bridge/qmp"
@@ -83,13 +84,27 @@ func (s *fdsets) mayEnd(id int64, set *fdset) (remove bool) {
 	return false
 }
 
-// end has QEMU remove what an owner has left behind. Where there is no QEMU, or it goes, sweep finds it when it has been reached again.
+// end has QEMU remove what an owner has left behind, and forgets it then: until that, nobody can add to a set of this number. Where there is no
+// QEMU, or it goes, sweep does that when it has been reached again.
 func (s *fdsets) end(monitor *qmp.Conn, id int64) {
 	if monitor == nil {
-		s.settle(nil, id, maxFDSets, false)
+		s.leave(id)
 		return
 	}
-	monitor.Start(removeSet(id), func(qmp.Reply) { s.settle(monitor, id, maxFDSets, false) })
+	monitor.Start(removeSet(id), func(reply qmp.Reply) {
+		if errors.Is(reply.Err, qmp.ErrClosed) {
+			s.leave(id)
+			return
+		}
+		s.settle(monitor, id, maxFDSets, reply.Err == nil && s.keepsRemoved(monitor))
+	})
+}
+
+// leave leaves one to sweep.
+func (s *fdsets) leave(id int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sets[id].onWay--
 }
 
 // delete forgets a set. The lock is held.

@@ -140,22 +140,19 @@ func (s *fdsets) sweep(monitor *qmp.Conn, stays func() bool) {
 		if reply.Err != nil {
 			return
 		}
-		kept := stays()
-		for _, id := range s.reconcile(reply.Return, kept) {
+		left, orphans := s.reconcile(reply.Return, stays())
+		for _, id := range left {
 			monitor.Start(removeSet(id), nil)
+		}
+		for _, id := range orphans {
+			s.end(monitor, id)
 		}
 	})
 }
 
-// needs tells whether anybody needs a set. The lock is held.
-func (s *fdsets) needs(id int64) bool {
-	set := s.sets[id]
-	return set != nil && !(set.orphan && set.onWay == 0)
-}
-
-// reconcile compares what is known with what a reply to query-fdsets tells, and returns the sets that are to be removed. stays says that
-// QEMU will keep them nevertheless.
-func (s *fdsets) reconcile(told []byte, stays bool) (left []int64) {
+// reconcile compares what is known with what a reply to query-fdsets tells, and returns the sets that are to be removed: those that are not
+// known any more, and those that were left behind, for end. stays says that QEMU will keep the former nevertheless.
+func (s *fdsets) reconcile(told []byte, stays bool) (left, orphans []int64) {
 	var all []struct {
 		ID  int64 `json:"fdset-id"`
 		FDs []struct {
@@ -163,24 +160,28 @@ func (s *fdsets) reconcile(told []byte, stays bool) (left []int64) {
 		} `json:"fds"`
 	}
 	if json.Unmarshal(told, &all) != nil {
-		return nil
+		return nil, nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	there := map[int64]bool{}
 	for _, set := range all {
 		there[set.ID] = true
-		if len(set.FDs) > 0 && s.isTagged(set.FDs[0].Opaque) && !s.needs(set.ID) {
+		if len(set.FDs) > 0 && s.isTagged(set.FDs[0].Opaque) && s.sets[set.ID] == nil {
 			left = append(left, set.ID)
 		}
 	}
 	for id, set := range s.sets {
-		if settled := set.kept || set.owner != nil && set.onWay == 0; settled && (set.orphan || !there[id]) {
+		switch settled := set.kept || set.owner != nil && set.onWay == 0; {
+		case settled && !there[id]:
 			s.delete(id, set)
+		case settled && set.orphan:
+			set.onWay++
+			orphans = append(orphans, id)
 		}
 	}
 	if s.unremoved = 0; stays {
 		s.unremoved = len(left)
 	}
-	return left
+	return left, orphans
 }

@@ -23,7 +23,8 @@ const (
 // or a job needs one. Their numbers are the bridge's choice, of those that QEMU does not choose by itself (it takes the lowest): so it is known
 // whose a set is before QEMU has it, and nobody can guess the number of another's.
 type fdsets struct {
-	tag string // opaque of each, which tells it from those of others
+	tag          string // opaque of each, which tells it from those of others
+	keepsRemoved func(*qmp.Conn) bool
 
 	mu        sync.Mutex // guards all below; held for a few steps
 	sets      map[int64]*fdset
@@ -46,8 +47,8 @@ type fdset struct {
 	orphan bool   // the caller has left
 }
 
-func newFDSets() *fdsets {
-	return &fdsets{tag: "bridge:" + rand.Text(), sets: map[int64]*fdset{}, taken: newOccupancy(ownedFDs)}
+func newFDSets(keepsRemoved func(*qmp.Conn) bool) *fdsets {
+	return &fdsets{tag: "bridge:" + rand.Text(), keepsRemoved: keepsRemoved, sets: map[int64]*fdset{}, taken: newOccupancy(ownedFDs)}
 }
 
 // begin chooses the number of a set that is to be added to QEMU.

@@ -111,18 +111,18 @@ func testDescriptors(t *testing.T, qemu string, flags []string) {
 		},
 		"a drive": func(t *testing.T) {
 			file := opened(t, os.O_RDWR, 1<<20)
-			before := holding(t, vm, b, c.conn)
+			rig.Eventually(t, "no set is left of others", func() bool { return holding(t, vm, b, c.conn).sets == 0 })
 			node := options("node-name", "disk1", "file", options("driver", "file", "filename", fdOf(file)))
 			c.call(t, "BlockdevAdd", "raw", node)
-			if now := holding(t, vm, b, c.conn); now.sets != before.sets+1 {
-				t.Errorf("%d sets of descriptors with a node of one, %d before", now.sets, before.sets)
+			if now := holding(t, vm, b, c.conn); now.sets != 1 {
+				t.Errorf("%d sets of descriptors with a node of one", now.sets)
 			}
 			c.call(t, "BlockResize", int64(2<<20), options("node-name", "disk1"))
 			if info, err := file.Stat(); err != nil || info.Size() != 2<<20 {
 				t.Errorf("%v, %v, want 2 MiB", info, err)
 			}
 			c.call(t, "BlockdevDel", "disk1")
-			rig.Eventually(t, "its set is removed", func() bool { return holding(t, vm, b, c.conn).sets == before.sets })
+			rig.Eventually(t, "its set is removed", func() bool { return holding(t, vm, b, c.conn).sets == 0 })
 			err := c.conn.Object(busName, qmpPath).Call(qmpIf+".BlockdevAdd", 0, "qcow2", node).Err // the file is none
 			wantError(t, err, "org.qemu.VM1.Error.Qmp.GenericError")
 		},
@@ -386,4 +386,68 @@ func (s *qmpSession) ask(t testing.TB, command string, fds ...int) string {
 			return string(told.Return) + told.Error.Desc
 		}
 	}
+}
+
+// TestDescriptorsOfLeavers has callers leave right after calls with descriptors, at whichever step these are then. What has been begun is
+// ended, and nothing is left.
+func TestDescriptorsOfLeavers(t *testing.T) {
+	onBothBuses(t, func(t *testing.T, flags []string) {
+		vm := rig.StartQEMU(t, rig.QEMU{Args: []string{"-device", "VGA,id=video0"}})
+		b := serveQEMU(t, vm, flags...)
+		c := dial(t, b)
+		before := holding(t, vm, b, c.conn)
+		output := opened(t, os.O_WRONLY, 0)
+		mine, peer := socket(t, unix.SOCK_STREAM)
+		defer mine.Close()
+		defer peer.Close()
+		for n := range 40 {
+			r := rig.DialRaw(t, rig.Self(), b.address)
+			for _, one := range []struct {
+				member string
+				args   []any
+				file   *os.File
+			}{
+				{"Screendump", []any{dbus.UnixFDIndex(0), options("device", "video0")}, output},
+				{"Getfd", []any{fmt.Sprintf("x%d", n), dbus.UnixFDIndex(0)}, mine},
+				{"AddFd", []any{dbus.UnixFDIndex(0), options()}, output},
+				{"AddClient", []any{"spice", dbus.UnixFDIndex(0)}, mine}, // there is none; of vnc QEMU would keep it then
+			} {
+				if err := r.SendFDs(t, rig.CallMessage(busName, qmpPath, qmpIf, one.member, one.args...), int(one.file.Fd())); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if n%2 == 0 {
+				r.Reply(t) // the first is done, and the others may be
+			}
+			r.Close()
+		}
+		rig.Eventually(t, "nothing is left", func() bool {
+			now := holding(t, vm, b, c.conn)
+			return now.qemu <= before.qemu && now.bridge <= before.bridge && now.sets == 0
+		})
+		c.call(t, "Getfd", "x0", fdOf(mine)) // the name is free
+	})
+}
+
+// TestDescriptorsWhilePaused has the guest stand still: then 7.2 keeps what is removed, and lets go of it when it runs.
+func TestDescriptorsWhilePaused(t *testing.T) {
+	vm := rig.StartQEMU(t, rig.QEMU{Args: []string{"-device", "VGA,id=video0"}})
+	b := serveQEMU(t, vm)
+	c := dial(t, b)
+	before := holding(t, vm, b, c.conn)
+	c.call(t, "Stop")
+	rig.Eventually(t, "the bridge knows that", func() bool { return get[string](t, c.conn, "Status") == "paused" })
+	file := opened(t, os.O_WRONLY, 0)
+	const some = 5
+	for range some {
+		c.call(t, "Screendump", fdOf(file))
+	}
+	if now := holding(t, vm, b, c.conn); now.sets != before.sets+some && now.sets != before.sets {
+		t.Errorf("%d sets after %d screenshots of a paused guest, %d before", now.sets, some, before.sets)
+	}
+	c.call(t, "Cont")
+	rig.Eventually(t, "all are gone", func() bool {
+		now := holding(t, vm, b, c.conn)
+		return now.sets == before.sets && now.qemu <= before.qemu
+	})
 }
