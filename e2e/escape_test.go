@@ -41,7 +41,14 @@ func TestEscapeCodes(t *testing.T) {
 			r.Return(value)
 			return
 		}
-		refuse(q)
+		switch r.Name {
+		case nasty, "stop":
+			refuse(q) // by what is a reply to no command
+		case "query-qmp-schema":
+			r.Fail(nasty, nasty)
+		default: // the bridge asks more when it connects
+			r.Fail("CommandNotFound", "no")
+		}
 	}
 	path := filepath.Join(rig.TempDir(t), "qmp")
 	fake := qmptest.ListenAt(t, path, qmptest.Options{}, answer)

@@ -78,11 +78,9 @@ func (s *service) dial(ctx context.Context, address qmp.Address, o qmp.Options) 
 // open makes all that the service needs besides QEMU, which has greeted and whose user is known, and confines the process. That
 // can be while the bridge reads what QEMU is.
 func (s *service) open(ctx context.Context) (err error) {
-	s.qemu.tell(s.log)
 	if s.policy, err = s.flags.authorizer(s.qemu.known()); err != nil {
 		return err
 	}
-	s.tellUseless(s.policy)
 	if s.address, err = s.openBus(ctx); err != nil {
 		return err
 	}
@@ -95,7 +93,9 @@ func (s *service) open(ctx context.Context) (err error) {
 // join takes the bridge, which is connected to QEMU, to the bus that was opened, and says that the service
 // is ready.
 func (s *service) join(ctx context.Context) error {
+	s.qemu.tell(s.log)
 	s.tellName()
+	s.tellUseless(s.policy)
 	if err := s.bridge.Join(ctx, s.address, s.policy); err != nil {
 		return joinAdvice.to(err)
 	}
