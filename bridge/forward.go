@@ -49,7 +49,7 @@ func (r *request) start(done func(qmp.Reply)) {
 	}
 	r.send(func(reply qmp.Reply) {
 		if reply.Err != nil {
-			r.failShown(r.refusal(reply.Err))
+			r.refused(reply.Err)
 			return
 		}
 		r.bridge.fdnames.used(fdarg.Taken(r.command.Name, r.command.Arguments))
@@ -58,6 +58,15 @@ func (r *request) start(done func(qmp.Reply)) {
 		r.bridge.mirror.learn(r.command)
 		done(reply)
 	})
+}
+
+// refused ends a request whose command failed.
+func (r *request) refused(err error) {
+	if err = r.refusal(err); err != nil {
+		r.failShown(err)
+		return
+	}
+	r.replyEmpty()
 }
 
 // refusal is why a command failed, as the method sees it.

@@ -90,9 +90,16 @@ func (r *request) cancels() string {
 	return blockJobCancel
 }
 
-// dismissJob lets go of a job that has ended. One that the bridge alone has kept QEMU does not know.
+// dismissJob lets go of a job that has ended. One that the bridge alone has kept QEMU does not know, be it that QEMU dismisses it
+// itself while it is told to.
 func dismissJob() method {
 	m := objectCommand("Dismiss", "job-dismiss", nil, ownJob)
+	m.refusal = func(r *request, refused *qmp.Error) error {
+		if r.bridge.mirror.dismiss(r.object.id) {
+			return nil
+		}
+		return refused
+	}
 	forward := m.run
 	m.run = func(r *request) {
 		if r.bridge.mirror.dismiss(r.object.id) {

@@ -208,6 +208,34 @@ func TestJobIsDismissedAtOnce(t *testing.T) {
 	held.Return(`[]`)
 }
 
+// TestJobDismissesItselfFirst has QEMU dismiss a job that has ended while it is told to: it is gone, as the caller wanted.
+func TestJobDismissesItselfFirst(t *testing.T) {
+	m := withJobs(t)
+	w := serve(t, m)
+	c := w.as(admin)
+	signals := w.as(viewer).everything()
+	m.script("job-dismiss", func(_ *qmptest.QEMU, r *qmptest.Request) {
+		m.status("j", "null")
+		r.Fail("GenericError", "Job not found")
+	})
+	m.answer("query-jobs", runningJob)
+	m.status("j", "created", "running")
+	if got := follow(t, signals); !strings.HasPrefix(got, "+ job/j ") {
+		t.Fatalf("signal %s", got)
+	}
+	m.client().Event("BLOCK_JOB_COMPLETED", `{"type": "mirror", "device": "j"}`)
+	if _, err := c.call(at("job/j"), jobIf+".Dismiss"); err != nil {
+		t.Errorf("Dismiss: %v", err)
+	}
+	for got := ""; got != "- job/j"; got = follow(t, signals) {
+	}
+	m.answer("query-jobs", `[]`)
+	m.script("job-dismiss", func(_ *qmptest.QEMU, r *qmptest.Request) { r.Fail("GenericError", "Job not found") })
+	if _, err := c.call(qmpPath, callJSON, "job-dismiss", `{"id": "j"}`); errorName(err) != ourError+"Qmp.GenericError" {
+		t.Errorf("job-dismiss of no job: %v, want GenericError", err)
+	}
+}
+
 // TestStartedBy has jobs begin by commands of callers, by a transaction, and by nobody who is known.
 func TestStartedBy(t *testing.T) {
 	m := withJobs(t)

@@ -55,7 +55,8 @@ type method struct {
 	asks     func(*request) bool
 	// named: the command is the one that the call names.
 	named bool
-	// refusal is what it means for the caller that QEMU refuses the command; nil: what QEMU says.
+	// refusal is what it means for the caller that QEMU refuses the command: an error, or nil where it is as good as done. No
+	// refusal: what QEMU says.
 	refusal func(*request, *qmp.Error) error
 	// run does it, and ends the request with reply or fail, now or later.
 	run func(*request)
