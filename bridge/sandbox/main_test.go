@@ -79,6 +79,7 @@ func newDirectories(t *testing.T) string {
 
 // newStage has all that is made before a process is confined.
 func newStage(dir string) (*stage, error) {
+	runtime.LockOSThread() // for good: the child dies with the thread that starts it, and acts end threads
 	sleep := exec.Command("sleep", "60")
 	sleep.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL}
 	started, err := child.Start(sleep)
