@@ -223,9 +223,10 @@ func TestMigrationToDescriptor(t *testing.T) {
 	dir, _, target := incoming(t, "", "unix:"+socket)
 
 	made := filepath.Join(rig.TempDir(t), "made")
-	for _, target := range []string{"exec:touch " + made, "unix:" + socket, "fd:0", ""} {
+	for _, target := range []string{"exec:touch " + made, "unix:" + socket, ""} {
 		wantError(t, migrate(alice, "Start", dbus.MakeVariant(target), options()), dbusError+"AccessDenied")
 	}
+	wantError(t, migrate(alice, "Start", dbus.MakeVariant("fd:0"), options()), dbusError+"InvalidArgs") // not a descriptor of hers
 	for _, method := range []string{"Cancel", "PauseCopy", "Continue"} {
 		wantError(t, migrate(alice, method), dbusError+"AccessDenied")
 	}
