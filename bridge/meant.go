@@ -47,6 +47,18 @@ func (i *iface) methodMeant(name string) string {
 	return spelling.Nearest(name, i.methodNames())
 }
 
+// elsewhere is how the error about a method that is none of its interface ends, if it is one of the VM's or of QMP's.
+func (r *request) elsewhere() string {
+	for _, path := range []string{r.bridge.paths.vm, r.bridge.paths.qmp} {
+		for _, i := range r.bridge.object(path).interfaces {
+			if i.name() != r.Interface && i.find(r.Member) != nil {
+				return ": it is of " + i.name() + " at " + path
+			}
+		}
+	}
+	return ""
+}
+
 // hint is what to say to who is denied the command that a call names, if there is none of that name. Who is denied may be anybody:
 // it tells nothing of the QEMU that is connected.
 func (r *request) hint() string {

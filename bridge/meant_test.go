@@ -47,6 +47,7 @@ func TestMeant(t *testing.T) {
 		{v, "system_reset", nil, noMethod, "org.qemu.VM1.QMP has no method system_reset: did you mean SystemReset?"},
 		{v, "call", nil, noMethod, "org.qemu.VM1.QMP has no method call: did you mean Call?"},
 		{v, "Nonsense", nil, noMethod, "org.qemu.VM1.QMP has no method Nonsense"},
+		{v, "Pause", nil, noMethod, "org.qemu.VM1.QMP has no method Pause: it is of org.qemu.VM1 at /org/qemu/VM1"},
 		{s, "QueryStatu", nil, denied, "uid 8 may not do introspect (class read): no grant or policy permits it"},
 	} {
 		_, err := test.by.call(qmpPath, "org.qemu.VM1.QMP."+test.method, test.args...)

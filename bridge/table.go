@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strings"
@@ -189,7 +190,7 @@ func (r *request) resolve() error {
 	}
 	m := i.find(r.Member)
 	if m == nil {
-		return failuref(errUnknownMethod, "%s has no method %s%s", r.Interface, r.Member, didYouMean(i.methodMeant(r.Member), ""))
+		return failuref(errUnknownMethod, "%s has no method %s%s", r.Interface, r.Member, cmp.Or(r.elsewhere(), didYouMean(i.methodMeant(r.Member), "")))
 	}
 	if r.Signature != m.in && !m.anyForm {
 		return failuref(errInvalidArgs, "%s.%s: %s", r.Interface, r.Member, m.Expected(r.Signature))

@@ -115,6 +115,15 @@ var methods = map[string]string{
 	"Start": "migrate", "PauseCopy": "migrate-pause", "Continue": "migrate-continue", "SetParameters": "migrate-set-parameters",
 }
 
+// CommandMeant is the command of the tables that was meant by a name which is none: by the D-Bus method that runs it, or by the
+// spelling; "" if none was.
+func CommandMeant(name string) string {
+	if command, ok := commandOfMethod(name); ok {
+		return command
+	}
+	return spelling.Nearest(name, action.Commands())
+}
+
 // commandOfMethod is the command that a D-Bus method runs.
 func commandOfMethod(name string) (string, bool) {
 	if command, ok := methods[name]; ok {

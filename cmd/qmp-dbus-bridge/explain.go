@@ -8,6 +8,7 @@ import (
 	"qmp-dbus-bridge/bridge"
 	"qmp-dbus-bridge/bridge/access"
 	"qmp-dbus-bridge/bridge/action"
+	"qmp-dbus-bridge/bridge/policytext"
 )
 
 // policyExplain is `policy explain`: what would be decided about a call, and why.
@@ -82,7 +83,7 @@ func (c *policyExplain) explain(rules *access.Authorizer, caller *access.Caller,
 	if err := deciding.Err(); err != nil {
 		line("because", "%s", oneLine(err))
 	}
-	line("action", "%s, class %s", asked, asked.Class())
+	line("action", "%s, class %s%s", asked, asked.Class(), c.unknown())
 	for i, decision := range decisions[1:] {
 		wrapped := action.Command(decision.Action())
 		line("", "actions[%d] %s, class %s: %s by %s", i, wrapped, wrapped.Class(), verdict(decision), decider(rules, decision))
@@ -93,6 +94,19 @@ func (c *policyExplain) explain(rules *access.Authorizer, caller *access.Caller,
 	line("resource", "%s", view.Resource)
 	line("bridge", "runs as uid %d, which is an admin (--bridge-user)", c.bridgeUID())
 	return text.String()
+}
+
+// unknown says that the bridge does not know the command, and which was meant.
+func (c *policyExplain) unknown() string {
+	_, other := otherActions[c.Action]
+	if other || strings.HasPrefix(c.Action, action.EventPrefix) || action.IsListed(c.Action) {
+		return ""
+	}
+	const unknown = ": the bridge knows no such command"
+	if meant := policytext.CommandMeant(c.Action); meant != "" {
+		return unknown + "; did you mean " + meant + "?"
+	}
+	return unknown
 }
 
 func verdict(d access.Decision) string {

@@ -73,6 +73,7 @@ func (o *owner) tell(log *slog.Logger) {
 	case uid == nil:
 		log.Warn("QEMU's user is unknown here, so it gets no name on the bus: say --qemu-user")
 	case *uid == 0, int(*uid) == os.Geteuid():
-		log.Info("QEMU has the user of root or of the bridge, so it may call the bridge as they may", "uid", *uid)
+		log.Info("QEMU has the user of root or of the bridge, so it may call the bridge as they may: give it one of its own, "+
+			"by setpriv --reuid=UID --regid=GID --clear-groups before qemu-system-... in run's command line", "uid", *uid)
 	}
 }

@@ -36,6 +36,8 @@ func (c *runCommand) AfterApply() error {
 		c.QEMU = c.QEMU[1:]
 	}
 	switch {
+	case c.VMState.given && c.VMState.ids == nil && !behind && len(c.QEMU) > 1 && c.QEMU[1] == "--":
+		return fmt.Errorf("run: --vmstate has no value but behind a =: write --vmstate=%s", c.QEMU[0])
 	case len(c.QEMU) == 0:
 		return errors.New("run: want QEMU's command line behind --")
 	case strings.HasPrefix(c.QEMU[0], "-") && behind:
