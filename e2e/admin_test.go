@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -29,7 +30,8 @@ func TestAdministration(t *testing.T) {
 			t.Fatal(err)
 		}
 		text := strings.ReplaceAll(string(page), "/srv/", dir+"/")
-		args := regexp.MustCompile(`(?m)^    qemu-system-x86_64 (.*)$`).FindStringSubmatch(text)
+		args := regexp.MustCompile(`(?m)^    qemu-system-x86_64 -M q35 -accel tcg -nodefaults -display none -qmp \S+ (.*)$`).FindStringSubmatch(text)
+		grants := regexp.MustCompile(`(?m)^    qmp-dbus-bridge serve --qmp \S+ (.*)$`).FindStringSubmatch(text)
 		createImage(t, dir+"/vm7.qcow2")
 		for name, content := range map[string]string{"cd.iso": "a medium", "more.raw": "a disk"} {
 			if err := os.WriteFile(filepath.Join(dir, name), append([]byte(content), make([]byte, 1<<20)...), 0o600); err != nil {
@@ -37,7 +39,7 @@ func TestAdministration(t *testing.T) {
 			}
 		}
 		vm := rig.StartQEMU(t, rig.QEMU{Args: strings.Fields(args[1])})
-		b := serveQEMU(t, vm, append(flags, "--audit", "none", "--grant", "viewer=uid:1")...)
+		b := serveQEMU(t, vm, slices.Concat(flags, []string{"--audit", "none"}, strings.Fields(grants[1]))...)
 		sh := startTerminal(t, b.address)
 		for _, one := range transcripts(text) {
 			if got := sh.typed(t, one.line); !matches(one.want, got) {

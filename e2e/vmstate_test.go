@@ -1,6 +1,8 @@
 package e2e_test
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -40,49 +42,31 @@ func refuses(t testing.TB, conn *dbus.Conn, want string, arguments ...any) {
 	})
 }
 
-// helperProgram is a helper with a state: argv are its bus, its Id, and how many bytes its state has, each the first of its word, argv[4].
-const helperProgram = `
-import sys
-import dbus, dbus.bus, dbus.service
-from dbus.mainloop.glib import DBusGMainLoop
-from gi.repository import GLib
+// stateful is a helper with a state in a file.
+type stateful struct {
+	*rig.Process
+	file string
+}
 
-address, id, size, word = sys.argv[1:]
-STATE, PROPERTIES = "org.qemu.VMState1", "org.freedesktop.DBus.Properties"
-
-class State(dbus.service.Object):
-    @dbus.service.method(STATE, out_signature="ay")
-    def Save(self):
-        print("saved", size, flush=True)
-        return dbus.ByteArray(word[0].encode() * int(size))
-
-    @dbus.service.method(STATE, in_signature="ay", byte_arrays=True)
-    def Load(self, state):
-        print("loaded", len(state), state == state[:1] * len(state), state[:1].decode(), flush=True)
-
-    @dbus.service.method(PROPERTIES, in_signature="ss", out_signature="v")
-    def Get(self, interface, name):
-        return dbus.String(id, variant_level=1)
-
-    @dbus.service.method(PROPERTIES, in_signature="s", out_signature="a{sv}")
-    def GetAll(self, interface):
-        return {"Id": id}
-
-bus = dbus.bus.BusConnection(address, mainloop=DBusGMainLoop())
-State(bus, "/org/qemu/VMState1")
-bus.request_name("org.qemu.Helper1." + word)
-bus.request_name(STATE)
-print("queues as", bus.get_unique_name(), flush=True)
-GLib.MainLoop().run()
-`
-
-// startHelper starts one as u on the bus of a bridge, and returns when it queues.
-func startHelper(t testing.TB, u rig.User, b *bridge, id string, size int, word string) *rig.Process {
+// startHelper starts vmstate.py of docs/helpers.md as u on the bus of a bridge, and returns when it queues. Its state has size bytes, each
+// the first of word.
+func startHelper(t testing.TB, u rig.User, b *bridge, id string, size int, word string) stateful {
 	t.Helper()
 	rig.Require(t, "/usr/bin/python3", "setpriv")
-	p := rig.Start(t, u.Command("/usr/bin/python3", "-c", helperProgram, b.address, id, fmt.Sprint(size), word))
+	dir := rig.TempDir(t)
+	writePrograms(t, dir)
+	file := filepath.Join(u.TempDir(t), "state")
+	if err := errors.Join(
+		os.WriteFile(file, bytes.Repeat([]byte(word[:1]), size), 0o600),
+		os.Chown(file, int(u.UID), int(u.GID)),
+	); err != nil {
+		t.Fatal(err)
+	}
+	cmd := u.Command("/usr/bin/python3", "-u", filepath.Join(dir, "vmstate.py"), id, file)
+	cmd.Env = append(os.Environ(), "BUS="+b.address)
+	p := rig.Start(t, cmd)
 	p.WaitOutput(t, "queues as")
-	return p
+	return stateful{p, file}
 }
 
 // helpersOf are the helpers that a bridge shows, by their elements.
@@ -155,8 +139,13 @@ func testHelpersMigrate(t *testing.T, qemu string) {
 	arrives.untilStatus(t, "completed")
 	tpm.WaitOutput(t, fmt.Sprintf("saved %d", most))
 	fs.WaitOutput(t, "saved 5")
-	otherTPM.WaitOutput(t, fmt.Sprintf("loaded %d True s", most))
-	otherFS.WaitOutput(t, "loaded 5 True f")
+	otherTPM.WaitOutput(t, fmt.Sprintf("loaded %d\n", most))
+	otherFS.WaitOutput(t, "loaded 5\n")
+	for file, want := range map[string]string{otherTPM.file: strings.Repeat("s", most), otherFS.file: "fffff"} {
+		if got := readFile(t, file); got != want {
+			t.Errorf("%d bytes were loaded that begin with %.8q, want %d of %.8q", len(got), got, len(want), want)
+		}
+	}
 	tpm.Stop()
 	rig.Eventually(t, "a helper that has ended is shown no more", func() bool { return helpersOf(t, from)["tpm"] == nil })
 }

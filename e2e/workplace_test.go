@@ -127,7 +127,7 @@ func shippedPolicy(t *testing.T, dir string, w worker) string {
 }
 
 // writePrograms writes the programs that docs/helpers.md shows, as they stand there, each under the name in its first line.
-func writePrograms(t *testing.T, dir string) {
+func writePrograms(t testing.TB, dir string) {
 	t.Helper()
 	text, err := os.ReadFile("../docs/helpers.md")
 	if err != nil {
