@@ -117,6 +117,10 @@ func (r *request) setCommand(name string, arguments []byte) error {
 		return failuref(errLimits, "%s: the arguments are %d bytes of JSON; %d is the most", dbusText(name), len(arguments), most)
 	}
 	r.command.Arguments = arguments
+	var err error
+	if r.fdArgs, err = readFDArgs(name, arguments); err != nil {
+		return err
+	}
 	if len(r.placed.Args) > 0 {
 		return nil // they were checked as they were written
 	}

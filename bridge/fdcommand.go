@@ -16,97 +16,110 @@ var fdCommands = map[string]func(*request, func(qmp.Reply)){
 	"getfd": runGetfd, "closefd": runClosefd, "add-fd": runAddFD, "remove-fd": runRemoveFD,
 }
 
-// fdArgs are the arguments of all those.
+// fdArgs are the arguments of all those; nil what is not given.
 type fdArgs struct {
-	Name   string  `json:"fdname"`
-	Set    *int64  `json:"fdset-id"`
-	Opaque *string `json:"opaque"`
-	FD     *int64  `json:"fd"` // one of the set's
+	name, opaque *string
+	set, fd      *int64 // fd is one of the set's
 }
 
-// fdArgs reads the arguments of the request's command.
-func (r *request) fdArgs() (a fdArgs, err error) {
-	if r.command.Arguments == nil {
+// fdArguments are those that each of the commands has, as QEMU spells them.
+var fdArguments = map[string]map[string]func(*fdArgs) any{
+	"getfd":     {"fdname": fdNameOf},
+	"closefd":   {"fdname": fdNameOf},
+	"add-fd":    {"fdset-id": fdSetOf, "opaque": func(a *fdArgs) any { return &a.opaque }},
+	"remove-fd": {"fdset-id": fdSetOf, fdMember: func(a *fdArgs) any { return &a.fd }},
+}
+
+func fdNameOf(a *fdArgs) any { return &a.name }
+
+func fdSetOf(a *fdArgs) any { return &a.set }
+
+// readFDArgs reads the arguments of a command that may be one of those. It takes none that QEMU does not, so what is decided is what is run.
+func readFDArgs(command string, arguments []byte) (a fdArgs, err error) {
+	known := fdArguments[command]
+	if known == nil || arguments == nil {
 		return a, nil
 	}
-	if err := json.Unmarshal(r.command.Arguments, &a); err != nil {
-		return a, failuref(errInvalidArgs, "%s: its arguments are fdname, a string, or fdset-id and fd, integers, and opaque, a string", r.command.Name)
+	var given map[string]json.RawMessage
+	if err := json.Unmarshal(arguments, &given); err != nil {
+		return a, failuref(errInvalidArgs, "%s: %v", command, err)
+	}
+	for name, value := range given {
+		of := known[name]
+		if of == nil {
+			return a, failuref(errInvalidArgs, "%s: there is no %.64q", command, name)
+		}
+		if string(value) == "null" || json.Unmarshal(value, of(&a)) != nil {
+			kind := "an integer"
+			if _, isText := of(&a).(**string); isText {
+				kind = "a string"
+			}
+			return a, failuref(errInvalidArgs, "%s.%s: this is not %s", command, name, kind)
+		}
 	}
 	return a, nil
 }
 
-func runGetfd(r *request, done func(qmp.Reply)) {
-	a, err := r.fdArgs()
-	if err == nil {
-		err = r.bridge.fdnames.begin(r.claim, a.Name)
+// fdName is the name in the arguments, empty if there is none.
+func (a *fdArgs) fdName() string {
+	if a.name == nil {
+		return ""
 	}
-	if err != nil {
+	return *a.name
+}
+
+func runGetfd(r *request, done func(qmp.Reply)) {
+	name := r.fdArgs.fdName()
+	if err := r.bridge.fdnames.begin(r.claim, name); err != nil {
 		done(qmp.Reply{Err: err})
 		return
 	}
 	r.startWithFDs(r.command, func(reply qmp.Reply) {
-		r.bridge.fdnames.settle(r.monitor, a.Name, true, reply.Err)
+		r.bridge.fdnames.settle(r.monitor, name, true, reply.Err)
 		done(reply)
 	})
 }
 
 func runClosefd(r *request, done func(qmp.Reply)) {
-	a, err := r.fdArgs()
-	if err == nil {
-		err = r.bridge.fdnames.beginClose(r.claim, a.Name)
-	}
-	if err != nil {
+	name := r.fdArgs.fdName()
+	if err := r.bridge.fdnames.beginClose(r.claim, name); err != nil {
 		done(qmp.Reply{Err: err})
 		return
 	}
 	r.monitor.Start(r.command, func(reply qmp.Reply) {
-		r.bridge.fdnames.settle(r.monitor, a.Name, false, reply.Err)
+		r.bridge.fdnames.settle(r.monitor, name, false, reply.Err)
 		done(reply)
 	})
 }
 
 func runAddFD(r *request, done func(qmp.Reply)) {
-	a, err := r.fdArgs()
-	var set int64
-	if err == nil {
-		set, err = r.bridge.fdsets.beginOwned(r.monitor, r.claim, a.Set)
-	}
+	set, err := r.bridge.fdsets.beginOwned(r.monitor, r.claim, r.fdArgs.set)
 	if err != nil {
 		done(qmp.Reply{Err: err})
 		return
 	}
-	opaque, _ := json.Marshal(r.bridge.fdsets.opaque(a.Opaque)) // a string always is JSON
+	opaque, _ := json.Marshal(r.bridge.fdsets.opaque(r.fdArgs.opaque)) // a string always is JSON
 	command := qmp.Command{Name: r.command.Name, Arguments: fmt.Appendf(nil, `{"fdset-id":%d,"opaque":%s}`, set, opaque)}
 	r.startWithFDs(command, func(reply qmp.Reply) {
-		less := 0
-		if reply.Err != nil {
-			less = 1
-		}
-		r.bridge.fdsets.settle(r.monitor, set, less, false)
+		r.bridge.fdsets.added(r.monitor, set, reply)
 		done(reply)
 	})
 }
 
 func runRemoveFD(r *request, done func(qmp.Reply)) {
-	a, err := r.fdArgs()
-	known := false
-	if err == nil && a.Set != nil {
-		known, err = r.bridge.fdsets.beginRemoval(r.claim, *a.Set)
+	set, fd := r.fdArgs.set, r.fdArgs.fd
+	if set == nil {
+		r.monitor.Start(r.command, done) // QEMU says what is wrong
+		return
 	}
+	known, err := r.bridge.fdsets.beginRemoval(r.claim, *set)
 	if err != nil {
 		done(qmp.Reply{Err: err})
 		return
 	}
 	r.monitor.Start(r.command, func(reply qmp.Reply) {
 		if known {
-			less := 0
-			switch {
-			case reply.Err == nil && a.FD != nil:
-				less = 1
-			case reply.Err == nil:
-				less = maxFDSets // all
-			}
-			r.bridge.fdsets.settle(r.monitor, *a.Set, less, r.keepsRemoved())
+			r.bridge.fdsets.removed(r.monitor, *set, fd, reply.Err)
 		}
 		done(reply)
 	})
@@ -119,16 +132,15 @@ func (r *request) startWithFDs(command qmp.Command, done func(qmp.Reply)) {
 	if r.Call == nil {
 		return // a session forgets at its end
 	}
-	if _, err := r.bridge.callers.Lookup(r.Sender, func() {}); err != nil { // it left meanwhile
+	if !r.bridge.isKnown(r.Sender) { // it left meanwhile
 		r.bridge.forgetFDs(r.Sender)
 	}
 }
 
 // forgetFDs has QEMU close what a caller that has left, or a session that has ended, had passed.
 func (b *Bridge) forgetFDs(owner string) {
-	monitor := b.monitor()
-	b.fdnames.forget(monitor, owner)
-	b.fdsets.forget(monitor, owner)
+	b.fdnames.forget(owner)
+	b.fdsets.forget(owner)
 }
 
 // fdMember is what the descriptor itself is called in Call, as a member of D-Bus type h.

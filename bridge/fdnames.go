@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"sync"
@@ -12,21 +13,23 @@ import (
 // may have 1024.
 var ownedFDs = places{sender: 16, user: 32, users: 48, all: 64}
 
-// fdnames knows the descriptors that QEMU has by name: those that callers have passed with getfd, which are theirs alone, and those that it
-// is yet to close. A monitor of QEMU's keeps them over the end of a connection.
+// fdnames knows descriptors that QEMU has by name. Those that callers have passed with getfd are theirs alone. Of the bridge's own it knows
+// those that QEMU could not be told to close. QEMU keeps all of them over the end of a connection to its monitor.
 type fdnames struct {
-	mu     sync.Mutex // guards all below; held for a few steps
-	taken  occupancy
-	owned  map[string]*ownedFD
-	strays []string // of the bridge's own, to be closed when the next connection has begun: those of the commands in flight when one ended
+	mu      sync.Mutex // guards all below; held for a few steps
+	monitor *qmp.Conn  // the one that gather had last, by which QEMU is told to close what nobody needs
+	taken   occupancy
+	owned   map[string]*ownedFD
+	strays  []string // of the bridge's own, that QEMU is to be told to close when it has been reached again
 }
 
 // ownedFD is a descriptor of a caller's, or one that is on its way.
 type ownedFD struct {
 	claim  claim
 	there  bool // QEMU has it, as far as that is known
+	stray  bool // it may have, and the caller was told that it failed
 	onWay  int  // commands under way that change that
-	orphan bool // the caller has left
+	orphan bool // nobody's any more, because the caller has left or it is a stray; QEMU is to close it
 }
 
 func newFDNames() *fdnames {
@@ -35,14 +38,14 @@ func newFDNames() *fdnames {
 
 // getFD is the command that gives QEMU a descriptor by name.
 func getFD(name string, fd int) qmp.Command {
-	return qmp.Command{Name: "getfd", Arguments: fdArguments(name), FDs: []int{fd}}
+	return qmp.Command{Name: "getfd", Arguments: fdNameArguments(name), FDs: []int{fd}}
 }
 
 func closeFD(name string) qmp.Command {
-	return qmp.Command{Name: "closefd", Arguments: fdArguments(name)}
+	return qmp.Command{Name: "closefd", Arguments: fdNameArguments(name)}
 }
 
-func fdArguments(name string) []byte { return withMember(nil, "fdname", name) }
+func fdNameArguments(name string) []byte { return withMember(nil, "fdname", name) }
 
 // isReserved tells whether a name can't be one of a caller's: b and a digit in front are the bridge's own, and "fd:" is what policies see in
 // place of one.
@@ -58,7 +61,7 @@ const maxFDName = 255
 func (n *fdnames) mayName(owner, name string) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if o := n.owned[name]; o == nil || o.claim.sender != owner || isReserved(name) {
+	if o := n.owned[name]; !o.isOf(owner) || isReserved(name) {
 		return fmt.Errorf("you have passed no descriptor of the name '%.64s' with getfd; one can be given in its place (D-Bus type h)", name)
 	}
 	return nil
@@ -74,83 +77,83 @@ func (n *fdnames) begin(c claim, name string) error {
 		return failuref(errLimits, "getfd.fdname: %d bytes; %d are the most", len(name), maxFDName)
 	case isReserved(name):
 		return failuref(errInvalidArgs, "getfd.fdname: '%s' is reserved, as are all names that begin with b and a digit", name)
-	case o != nil && o.claim.sender != c.sender:
-		return failuref(errAccessDenied, "getfd.fdname: another caller has passed a descriptor of the name '%s'; choose another", dbusText(name))
+	case o != nil && !o.isOf(c.sender):
+		return failuref(errAccessDenied, "getfd.fdname: a descriptor of the name '%s' is another caller's, or about to be closed; choose another name", dbusText(name))
 	case o == nil && !n.taken.may(c):
-		return failuref(errLimits, "QEMU has too many descriptors by getfd, of yours (%d), your user's or all callers'; close some (closefd), also those that a command has taken", ownedFDs.sender)
+		return failuref(errLimits, "of the descriptors that QEMU may have by getfd, %s, which is the most; close some (closefd)", n.taken.fullFor(c))
 	case o == nil:
 		o = &ownedFD{claim: c}
 		n.owned[name] = o
 		n.taken.count(c, 1)
 	}
+	o.stray = false // QEMU closes the one before
 	o.onWay++
 	return nil
 }
+
+// isOf tells whether it is there and a caller's.
+func (o *ownedFD) isOf(owner string) bool { return o != nil && o.claim.sender == owner && !o.orphan }
 
 // beginClose notes that a caller has one closed.
 func (n *fdnames) beginClose(c claim, name string) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	o := n.owned[name]
-	if o == nil || o.claim.sender != c.sender {
+	if !o.isOf(c.sender) {
 		return &qmp.Error{Class: qmpClassGeneric, Desc: fmt.Sprintf("File descriptor named '%s' not found: you have passed none of this name", name)}
 	}
 	o.onWay++
 	return nil
 }
 
-// settle takes in what a getfd (there) or closefd has become.
+// settle takes in what a getfd (there) or closefd has become, which was sent on that connection.
 func (n *fdnames) settle(monitor *qmp.Conn, name string, there bool, err error) {
 	n.mu.Lock()
 	o := n.owned[name]
 	o.onWay--
-	if gone := errors.Is(err, qmp.ErrClosed); gone {
-		o.there = o.there || there // it may have got there
-	} else {
+	told := isTold(err)
+	switch {
+	case told:
 		o.there = there && (err == nil || o.there)
+	case there && !o.there && errors.Is(err, qmp.ErrClosed): // QEMU may have it
+		o.there, o.stray = true, true
 	}
-	last := n.mayEnd(name, o)
+	again := told || monitor != n.monitor // else it is gather that tries again
+	o.orphan = o.orphan || o.stray && again
+	var on *qmp.Conn
+	if again || !o.there {
+		on = n.mayEnd(name, o)
+	}
 	n.mu.Unlock()
-	if last {
-		n.end(monitor, name)
-	}
+	n.end(on, name)
 }
 
-// mayEnd forgets a descriptor that QEMU has not got; true if it has it, and is to close it. The lock is held.
-func (n *fdnames) mayEnd(name string, o *ownedFD) (close bool) {
+// isTold tells whether QEMU has answered a command: else it may not have executed it.
+func isTold(err error) bool {
+	_, refused := errors.AsType[*qmp.Error](err)
+	return err == nil || refused
+}
+
+// mayEnd forgets a descriptor that QEMU has not got. Of one that it has, and nobody needs, it returns the connection by which it is to be
+// closed: the next thing is end. The lock is held.
+func (n *fdnames) mayEnd(name string, o *ownedFD) (on *qmp.Conn) {
 	switch {
 	case o.onWay > 0:
 	case !o.there:
 		delete(n.owned, name)
 		n.taken.count(o.claim, -1)
-	case o.orphan:
+	case o.orphan && n.monitor != nil:
 		o.onWay++
-		return true
+		return n.monitor
 	}
-	return false
+	return nil
 }
 
-// end has QEMU close what an owner has left behind, and forgets it then: until that, nobody can pass another of this name. Where there is no
-// QEMU, or it goes, gather does that.
-func (n *fdnames) end(monitor *qmp.Conn, name string) {
-	if monitor == nil {
-		n.keep(name)
-		return
+// end has QEMU close what mayEnd has found, if anything. Until it is closed nobody can pass another of this name.
+func (n *fdnames) end(on *qmp.Conn, name string) {
+	if on != nil {
+		on.Start(closeFD(name), func(reply qmp.Reply) { n.settle(on, name, false, reply.Err) })
 	}
-	monitor.Start(closeFD(name), func(reply qmp.Reply) {
-		if errors.Is(reply.Err, qmp.ErrClosed) {
-			n.keep(name)
-			return
-		}
-		n.settle(monitor, name, false, nil)
-	})
-}
-
-// keep leaves one to gather.
-func (n *fdnames) keep(name string) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.owned[name].onWay--
 }
 
 // used notes that a command has taken descriptors.
@@ -166,58 +169,60 @@ func (n *fdnames) used(names []string) {
 }
 
 // forget has QEMU close those of a caller that has left.
-func (n *fdnames) forget(monitor *qmp.Conn, owner string) {
+func (n *fdnames) forget(owner string) {
+	n.orphan(func(o *ownedFD) bool { return o.claim.sender == owner && !o.orphan }, nil)
+}
+
+// orphan has QEMU close those that leave tells. by is a connection that is the one from now on, nil if it is as it was.
+func (n *fdnames) orphan(leave func(*ownedFD) bool, by *qmp.Conn) {
 	n.mu.Lock()
-	var left []string
+	n.monitor = cmp.Or(by, n.monitor)
+	left := map[string]*qmp.Conn{}
 	for name, o := range n.owned {
-		if o.claim.sender != owner || o.orphan {
-			continue
-		}
-		o.orphan = true
-		if n.mayEnd(name, o) {
-			left = append(left, name)
+		if leave(o) {
+			o.orphan = true
+			left[name] = n.mayEnd(name, o)
 		}
 	}
 	n.mu.Unlock()
-	for _, name := range left {
-		n.end(monitor, name)
+	for name, on := range left {
+		n.end(on, name)
 	}
 }
 
 // close has QEMU close a descriptor of the bridge's own, unless a command has taken it, and calls then.
 func (n *fdnames) close(monitor *qmp.Conn, name string, then func()) {
 	monitor.Start(closeFD(name), func(reply qmp.Reply) {
-		if errors.Is(reply.Err, qmp.ErrClosed) {
-			n.stray(name)
+		if !isTold(reply.Err) {
+			n.stray(monitor, name)
 		}
 		then()
 	})
 }
 
-// stray notes a descriptor that QEMU may have still, at the end of a connection.
-func (n *fdnames) stray(name string) {
+// stray notes a descriptor of the bridge's own that QEMU may have still, which it was not told to close on that connection.
+func (n *fdnames) stray(monitor *qmp.Conn, name string) {
 	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.strays = append(n.strays, name)
+	on := n.monitor
+	if on == nil || on == monitor {
+		n.strays = append(n.strays, name)
+		on = nil
+	}
+	n.mu.Unlock()
+	if on != nil { // another has come meanwhile
+		n.close(on, name, func() {})
+	}
 }
 
-// gather has a QEMU that has been reached close what was left over from the connection before. If it is another one, it says that it
-// has none such.
+// gather takes up a QEMU that has been reached, and has it close what was left over from the connection before. If it is another one, it
+// says that it has none such.
 func (n *fdnames) gather(monitor *qmp.Conn) {
+	n.orphan(func(o *ownedFD) bool { return o.orphan || o.stray }, monitor)
 	n.mu.Lock()
 	strays := n.strays
 	n.strays = nil
-	var left []string
-	for name, o := range n.owned {
-		if o.orphan && n.mayEnd(name, o) {
-			left = append(left, name)
-		}
-	}
 	n.mu.Unlock()
 	for _, name := range strays {
 		n.close(monitor, name, func() {})
-	}
-	for _, name := range left {
-		n.end(monitor, name)
 	}
 }

@@ -20,12 +20,20 @@ import (
 type monitor struct {
 	*machine
 	names map[string]*os.File // only touched by the handler, one request at a time, and when all is answered
-	sets  map[int64][]*os.File
+	sets  map[int64][]added
+	last  int64 // number of a descriptor in a set
+}
+
+// added is a descriptor in a set.
+type added struct {
+	fd     int64
+	opaque string
+	file   *os.File
 }
 
 // newMonitor is a QEMU that keeps descriptors.
 func newMonitor(t *testing.T) *monitor {
-	m := &monitor{newPassing(t), map[string]*os.File{}, map[int64][]*os.File{}}
+	m := &monitor{machine: newPassing(t), names: map[string]*os.File{}, sets: map[int64][]added{}}
 	for _, command := range []string{"getfd", "closefd", "add-fd", "remove-fd", "add_client", "query-fdsets"} {
 		m.script(command, m.run)
 	}
@@ -36,6 +44,7 @@ func (m *monitor) run(_ *qmptest.QEMU, r *qmptest.Request) {
 	var a struct {
 		Name   string `json:"fdname"`
 		ID     int64  `json:"fdset-id"`
+		FD     *int64 `json:"fd"`
 		Opaque string
 	}
 	if err := json.Unmarshal(r.Arguments, &a); err != nil && r.Arguments != nil {
@@ -57,20 +66,62 @@ func (m *monitor) run(_ *qmptest.QEMU, r *qmptest.Request) {
 		m.names[a.Name].Close()
 		delete(m.names, a.Name)
 	case "add-fd":
-		m.sets[a.ID] = append(m.sets[a.ID], r.Files[0])
-		r.Return(fmt.Sprintf(`{"fdset-id":%d,"fd":9}`, a.ID))
+		m.last++
+		m.sets[a.ID] = append(m.sets[a.ID], added{m.last, a.Opaque, r.Files[0]})
+		r.Return(fmt.Sprintf(`{"fdset-id":%d,"fd":%d}`, a.ID, m.last))
+		return
+	case "query-fdsets":
+		r.Return(m.fdsets())
 		return
 	case "remove-fd":
-		if m.sets[a.ID] == nil {
+		if !m.remove(a.ID, a.FD) {
 			r.Fail("GenericError", "File descriptor named 'x' not found")
 			return
 		}
-		for _, file := range m.sets[a.ID] {
-			file.Close()
-		}
-		delete(m.sets, a.ID)
 	}
 	r.Return("{}")
+}
+
+// remove removes one of a set, or all; false if there is none.
+func (m *monitor) remove(id int64, fd *int64) (found bool) {
+	m.sets[id] = slices.DeleteFunc(m.sets[id], func(a added) bool {
+		if fd != nil && *fd != a.fd {
+			return false
+		}
+		found = true
+		a.file.Close()
+		return true
+	})
+	if len(m.sets[id]) == 0 {
+		delete(m.sets, id)
+	}
+	return found
+}
+
+// fdsets is what query-fdsets tells.
+func (m *monitor) fdsets() string {
+	var sets []string
+	for id, set := range m.sets {
+		var fds []string
+		for _, a := range set {
+			fds = append(fds, fmt.Sprintf(`{"fd":%d,"opaque":%q}`, a.fd, a.opaque))
+		}
+		sets = append(sets, fmt.Sprintf(`{"fdset-id":%d,"fds":[%s]}`, id, strings.Join(fds, ",")))
+	}
+	return "[" + strings.Join(sets, ",") + "]"
+}
+
+// foreign puts a descriptor into a set that the bridge knows nothing of.
+func (m *monitor) foreign(id int64) {
+	m.tb.Helper()
+	file, err := os.Open(os.DevNull)
+	if err != nil {
+		m.tb.Fatal(err)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.last++
+	m.sets[id] = append([]added{{m.last, "", file}}, m.sets[id]...)
 }
 
 // has tells how many descriptors QEMU has, by name and in sets.
@@ -270,13 +321,11 @@ func TestOwnedOverConnections(t *testing.T) {
 	fd := connected(t)
 	set, err := c.addFD(fd, nil)
 	gone, otherErr := leaver.addFD(fd, nil)
+	m.foreign(1)
+	m.foreign(gone) // QEMU has another in it
 	if err := errorsOf(err, otherErr, c.getfd("x", fd), leaver.getfd("y", fd)); err != nil {
 		t.Fatal(err)
 	}
-	tag := tags.FindString(strings.Join(m.commands(), " "))
-	m.script("query-fdsets", func(_ *qmptest.QEMU, r *qmptest.Request) {
-		r.Return(fmt.Sprintf(`[{"fdset-id":%d,"fds":[{"fd":1,"opaque":%q}]},{"fdset-id":%d,"fds":[{"fd":2,"opaque":%q}]},{"fdset-id":1,"fds":[{"fd":3}]}]`, set, tag, gone, tag))
-	})
 	m.hold("query-name", true) // the bridge does not get on with the next one
 	m.client().Hangup()
 	r := m.nextHeld()
@@ -284,7 +333,7 @@ func TestOwnedOverConnections(t *testing.T) {
 	leaver.Close()
 	rig.Eventually(t, "the bus has told", func() bool { return !c.owned(leaver.unique) })
 	r.Return(`{"name": "vm7"}`)
-	m.wantHas(1, 1)
+	m.wantHas(1, 3)
 	rig.Eventually(t, "the bridge is there again", func() bool { return c.runs("stop") == nil })
 	if err := c.runs("remove-fd", "fdset-id", set); err != nil {
 		t.Error(err)
@@ -292,7 +341,131 @@ func TestOwnedOverConnections(t *testing.T) {
 	if err := c.runs("closefd", "fdname", "x"); err != nil {
 		t.Error(err)
 	}
+	m.wantHas(0, 2)
+}
+
+// TestOwnedWithForeign has a caller add to a set that QEMU has from elsewhere, and leave: what was in it stays.
+func TestOwnedWithForeign(t *testing.T) {
+	m := newMonitor(t)
+	c := serve(t, m.machine).as(admin)
+	m.foreign(5)
+	for range 2 {
+		if _, err := c.addFD(connected(t), variants("fdset-id", uint32(5))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m.foreign(5)
+	m.wantHas(0, 4)
+	c.Close()
+	m.wantHas(0, 2)
+}
+
+// TestOwnedPipelined has a caller remove a set and add to it without waiting: what is added after that is its own still.
+func TestOwnedPipelined(t *testing.T) {
+	m := newMonitor(t)
+	w := serve(t, m.machine)
+	c, other := w.as(admin), w.as(admin)
+	fd := connected(t)
+	set, err := c.addFD(fd, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.hold("remove-fd", true)
+	m.hold("add-fd", true)
+	qmp := c.Object(busName, qmpPath)
+	calls := []*dbus.Call{qmp.Go(qmpIf+".RemoveFd", 0, nil, set)}
+	waiting := []*qmptest.Request{m.nextHeld()}
+	calls = append(calls, qmp.Go(qmpIf+".AddFd", 0, nil, fd, variants("fdset-id", set)))
+	waiting = append(waiting, m.nextHeld())
+	m.hold("remove-fd", false)
+	m.hold("add-fd", false)
+	for i, r := range waiting {
+		m.run(nil, r)
+		if err := (<-calls[i].Done).Err; err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := other.addFD(fd, variants("fdset-id", set)); errorName(err) != dbusError+"AccessDenied" {
+		t.Errorf("another adds to it: %v, want AccessDenied", err)
+	}
+	m.wantHas(0, 1)
+	c.Close()
 	m.wantHas(0, 0)
+}
+
+// TestOwnedUnanswered has the connection end while a getfd is under way. QEMU may have the descriptor, so it is told to close it when it has
+// been reached again; until it has, nobody may pass another of the name, which would be closed instead.
+func TestOwnedUnanswered(t *testing.T) {
+	m := newMonitor(t)
+	c := serve(t, m.machine).as(admin)
+	const name = "backup" // as the bridge's own it begins with b
+	m.hold("getfd", true)
+	pending := c.Object(busName, qmpPath).Go(qmpIf+".Getfd", 0, nil, name, connected(t))
+	r := m.nextHeld()
+	m.mu.Lock()
+	m.names[name] = r.Files[0] // and QEMU does not come to answer
+	m.mu.Unlock()
+	m.hold("getfd", false)
+	m.hold("closefd", true)
+	m.client().Hangup()
+	<-pending.Done
+	r = m.nextHeld()
+	rig.Eventually(t, "the bridge is there again", func() bool { return c.runs("stop") == nil })
+	if err := c.getfd(name, connected(t)); errorName(err) != dbusError+"AccessDenied" {
+		t.Errorf("the name while it is closed: %v, want AccessDenied", err)
+	}
+	m.hold("closefd", false)
+	m.run(nil, r)
+	rig.Eventually(t, "the name can be used again", func() bool { return c.getfd(name, connected(t)) == nil })
+	m.wantHas(1, 0)
+}
+
+// TestMaxOwnedUnremoved has a QEMU before 9.1 keep what its owners leave behind, or remove, while the guest does not run: as many as it may.
+func TestMaxOwnedUnremoved(t *testing.T) {
+	const most, ofOne = 64, 16
+	full := func(err error) bool {
+		return errorName(err) == dbusError+"LimitsExceeded" && strings.Contains(err.Error(), "resume the guest")
+	}
+	t.Run("left behind", func(t *testing.T) {
+		m := newMonitor(t)
+		m.answer("query-status", paused)
+		w := serve(t, m.machine)
+		fd := connected(t)
+		for range most / ofOne {
+			c := w.as(admin)
+			for range ofOne {
+				if _, err := c.addFD(fd, nil); err != nil {
+					t.Fatal(err)
+				}
+			}
+			c.Close()
+			m.wantHas(0, 0)
+		}
+		c := w.as(admin)
+		rig.Eventually(t, "no more are taken", func() bool {
+			_, err := c.addFD(fd, nil)
+			return full(err)
+		})
+	})
+	t.Run("removed from a set that stays", func(t *testing.T) {
+		m := newMonitor(t)
+		m.answer("query-status", paused)
+		c := serve(t, m.machine).as(admin)
+		fd := connected(t)
+		set, err := c.addFD(fd, nil)
+		for range most {
+			_, more := c.addFD(fd, variants("fdset-id", set))
+			m.mu.Lock()
+			last := m.last
+			m.mu.Unlock()
+			if err := errorsOf(err, more, c.runs("remove-fd", "fdset-id", set, "fd", last)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := c.addFD(fd, variants("fdset-id", set)); !full(err) {
+			t.Errorf("one more: %v, want LimitsExceeded", err)
+		}
+	})
 }
 
 // TestMaxOwned has callers pass as many as each, its user and all may, and one more.
@@ -347,7 +520,7 @@ func TestSessionFDs(t *testing.T) {
 	first.sendFD(`{"execute":"getfd","arguments":{"fdname":"x"}}`, fd)
 	first.want(`{"return": {}}`)
 	first.sendFD(`{"execute":"add-fd","arguments":{"fdset-id":3,"opaque":"mine"}}`, fd)
-	first.want(`{"return": {"fdset-id":3,"fd":9}}`)
+	first.want(`{"return": {"fdset-id":3,"fd":1}}`)
 	m.wantHas(1, 1)
 	second.send(`{"execute":"closefd","arguments":{"fdname":"x"}}`)
 	second.wantError("File descriptor named 'x' not found: you have passed none of this name")
@@ -367,4 +540,46 @@ func TestSessionFDs(t *testing.T) {
 	m.wantHas(1, 1)
 	first.conn.Close()
 	m.wantHas(0, 0)
+}
+
+// TestSessionFDArguments has a session give arguments that differ from QEMU's in the case of their names, are none of the command's, or null:
+// nothing is run that was not decided as it is.
+func TestSessionFDArguments(t *testing.T) {
+	m := newMonitor(t)
+	_, socket := listening(t, m.machine, func(w *world) {
+		w.cedar = []string{
+			`@id("read") permit (principal in User::"1", action in Action::"class:read", resource);`,
+			`@id("sets") permit (principal in User::"1", action == Action::"add-fd", resource) unless { context.arguments has "fdset-id" };`,
+		}
+	})
+	fd := int(connected(t))
+	c := client(t, admin, socket).agreed()
+	for _, test := range []struct{ command, arguments, want string }{
+		{"add-fd", `{"FDSET-ID":1}`, `add-fd: there is no "FDSET-ID"`},
+		{"add-fd", `{"fdset-id":1,"Fdset-Id":2}`, `add-fd: there is no "Fdset-Id"`},
+		{"add-fd", `{"zz":1}`, `add-fd: there is no "zz"`},
+		{"add-fd", `{"fd":1}`, `add-fd: there is no "fd"`},
+		{"add-fd", `{"fdset-id":null}`, "add-fd.fdset-id: this is not an integer"},
+		{"add-fd", `{"fdset-id":"1"}`, "add-fd.fdset-id: this is not an integer"},
+		{"getfd", `{"FDNAME":"x"}`, `getfd: there is no "FDNAME"`},
+		{"getfd", `{"fdname":null}`, "getfd.fdname: this is not a string"},
+	} {
+		c.sendFD(fmt.Sprintf(`{"execute":%q,"arguments":%s}`, test.command, test.arguments), fd)
+		c.wantError(test.want)
+	}
+	c.send(`{"execute":"closefd","arguments":{"Fdname":"x"}}`)
+	c.wantError(`closefd: there is no "Fdname"`)
+	c.send(`{"execute":"remove-fd","arguments":{"fdset-id":1,"FD":2}}`)
+	c.wantError(`remove-fd: there is no "FD"`)
+
+	limited := client(t, viewer, socket).agreed()
+	const denied = "uid 1 may not do add-fd (class host) with these arguments: no grant or policy permits it"
+	for name, want := range map[string]string{"fdset-id": denied, "fdset\\u002did": denied, "FDSET-ID": `add-fd: there is no "FDSET-ID"`} {
+		limited.sendFD(fmt.Sprintf(`{"execute":"add-fd","arguments":{"%s":1}}`, name), fd)
+		limited.wantError(want)
+	}
+	m.wantHas(0, 0)
+	limited.sendFD(`{"execute":"add-fd"}`, fd)
+	limited.next()
+	m.wantHas(0, 1)
 }

@@ -126,6 +126,7 @@ func (s *fdsets) resumed(monitor *qmp.Conn, stays func() bool) {
 // gather takes up a QEMU that has been reached, which may be the same as before.
 func (s *fdsets) gather(monitor *qmp.Conn, stays func() bool) {
 	s.mu.Lock()
+	s.monitor = monitor
 	used := s.used
 	s.mu.Unlock()
 	if used {
@@ -134,28 +135,36 @@ func (s *fdsets) gather(monitor *qmp.Conn, stays func() bool) {
 	}
 }
 
-// sweep removes the sets that QEMU has from here and nobody needs, and forgets those that it has not any more.
+// sweep removes the descriptors in sets that QEMU has from here and nobody needs, and forgets those that it has not any more.
 func (s *fdsets) sweep(monitor *qmp.Conn, stays func() bool) {
 	monitor.Start(qmp.Command{Name: "query-fdsets"}, func(reply qmp.Reply) {
 		if reply.Err != nil {
 			return
 		}
-		left, orphans := s.reconcile(reply.Return, stays())
-		for _, id := range left {
-			monitor.Start(removeSet(id), nil)
+		removals, orphans := s.reconcile(reply.Return, stays())
+		for _, command := range removals {
+			monitor.Start(command, nil)
 		}
-		for _, id := range orphans {
-			s.end(monitor, id)
+		for _, o := range orphans {
+			s.end(o.on, o.id, o.fds)
 		}
 	})
 }
 
-// reconcile compares what is known with what a reply to query-fdsets tells, and returns the sets that are to be removed: those that are not
-// known any more, and those that were left behind, for end. stays says that QEMU will keep the former nevertheless.
-func (s *fdsets) reconcile(told []byte, stays bool) (left, orphans []int64) {
+// orphaned is a set that was left behind, and what end does with it.
+type orphaned struct {
+	on  *qmp.Conn
+	id  int64
+	fds []int64
+}
+
+// reconcile compares what is known with what a reply to query-fdsets tells. It returns what removes descriptors in sets that are not known
+// any more, and the sets that were left behind. stays says that QEMU will keep the former nevertheless.
+func (s *fdsets) reconcile(told []byte, stays bool) (removals []qmp.Command, orphans []orphaned) {
 	var all []struct {
 		ID  int64 `json:"fdset-id"`
 		FDs []struct {
+			FD     int64  `json:"fd"`
 			Opaque string `json:"opaque"`
 		} `json:"fds"`
 	}
@@ -164,24 +173,33 @@ func (s *fdsets) reconcile(told []byte, stays bool) (left, orphans []int64) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	there := map[int64]bool{}
+	there := map[int64][]int64{} // those from here
 	for _, set := range all {
-		there[set.ID] = true
-		if len(set.FDs) > 0 && s.isTagged(set.FDs[0].Opaque) && s.sets[set.ID] == nil {
-			left = append(left, set.ID)
+		there[set.ID] = []int64{}
+		for _, one := range set.FDs {
+			if !s.isTagged(one.Opaque) {
+				continue
+			}
+			there[set.ID] = append(there[set.ID], one.FD)
+			if s.sets[set.ID] == nil {
+				removals = append(removals, removeOne(set.ID, one.FD))
+			}
 		}
 	}
 	for id, set := range s.sets {
 		switch settled := set.kept || set.owner != nil && set.onWay == 0; {
-		case settled && !there[id]:
+		case settled && there[id] == nil:
 			s.delete(id, set)
 		case settled && set.orphan:
-			set.onWay++
-			orphans = append(orphans, id)
+			s.taken.count(*set.owner, len(there[id])-len(set.fds))
+			set.fds = there[id]
+			if on, fds := s.mayEnd(id, set); on != nil {
+				orphans = append(orphans, orphaned{on, id, fds})
+			}
 		}
 	}
 	if s.unremoved = 0; stays {
-		s.unremoved = len(left)
+		s.unremoved = len(removals)
 	}
-	return left, orphans
+	return removals, orphans
 }

@@ -12,10 +12,10 @@ import (
 	"qmp-dbus-bridge/qmp"
 )
 
-// What QEMU may be given in sets of descriptors, each one of its own.
+// What QEMU may be given in sets of descriptors.
 const (
-	maxFDSets = 256 // at a time: each costs QEMU a descriptor, or two for a block node, of the 1024 that it usually may have
-	// maxUnremoved is how many QEMU may keep though they were removed; see keepsRemoved.
+	maxFDSets = 256 // at a time, callers' own among them: each of the bridge's costs QEMU a descriptor, or two for a block node, of the 1024 that it usually may have
+	// maxUnremoved is how many descriptors QEMU may keep though they were removed; see keepsRemoved.
 	maxUnremoved = 64
 )
 
@@ -27,6 +27,7 @@ type fdsets struct {
 	keepsRemoved func(*qmp.Conn) bool
 
 	mu        sync.Mutex // guards all below; held for a few steps
+	monitor   *qmp.Conn  // the one that gather had last, by which QEMU is told to remove what callers have left behind
 	sets      map[int64]*fdset
 	taken     occupancy // by callers' own
 	used      bool      // QEMU was given one at any time
@@ -41,10 +42,11 @@ type fdset struct {
 	job  string
 
 	// Of a caller's own, by add-fd.
-	owner  *claim // nil of the bridge's
-	fds    int    // that it has, as far as that is known, which ownedFDs counts
-	onWay  int    // commands under way that change that
-	orphan bool   // the caller has left
+	owner  *claim  // nil of the bridge's
+	fds    []int64 // that QEMU says it has added and not that it has removed, by its numbers; there may be others of elsewhere
+	adding int     // that it has not answered about; ownedFDs counts these and fds
+	onWay  int     // commands under way that change that
+	orphan bool    // the caller has left
 }
 
 func newFDSets(keepsRemoved func(*qmp.Conn) bool) *fdsets {
@@ -55,7 +57,7 @@ func newFDSets(keepsRemoved func(*qmp.Conn) bool) *fdsets {
 func (s *fdsets) begin(monitor *qmp.Conn) (id int64, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.room(monitor); err != nil {
+	if err := s.room(monitor, 1); err != nil {
 		return 0, err
 	}
 	id = s.choose()
@@ -63,13 +65,13 @@ func (s *fdsets) begin(monitor *qmp.Conn) (id int64, err error) {
 	return id, nil
 }
 
-// room tells whether there may be another set. The lock is held.
-func (s *fdsets) room(monitor *qmp.Conn) error {
+// room tells whether there may be so many sets more, and another descriptor. The lock is held.
+func (s *fdsets) room(monitor *qmp.Conn, more int) error {
 	switch {
-	case len(s.sets) >= maxFDSets:
+	case len(s.sets)+more > maxFDSets:
 		return failuref(errLimits, "QEMU has %d sets of descriptors from here, and %d is the most: delete block nodes that were added with one", len(s.sets), maxFDSets)
 	case s.unremoved >= maxUnremoved:
-		return failuref(errLimits, "QEMU %s keeps descriptors that are not needed any more until the guest runs, and has %d: let it run", monitor.Version(), s.unremoved)
+		return failuref(errLimits, "QEMU %s keeps descriptors that are not needed any more until the guest runs, and has %d: resume the guest", monitor.Version(), s.unremoved)
 	}
 	return nil
 }
@@ -112,6 +114,11 @@ func (s *fdsets) add(id int64, fd int) qmp.Command {
 // removeSet is the command that removes one. Who has opened a file of it has that still.
 func removeSet(id int64) qmp.Command {
 	return qmp.Command{Name: "remove-fd", Arguments: fmt.Appendf(nil, `{"fdset-id":%d}`, id)}
+}
+
+// removeOne is the command that removes one descriptor of a set.
+func removeOne(id, fd int64) qmp.Command {
+	return qmp.Command{Name: "remove-fd", Arguments: fmt.Appendf(nil, `{"fdset-id":%d,"fd":%d}`, id, fd)}
 }
 
 // keep has a set stay until the block nodes that are of it are gone, or the job, that a command with these arguments has begun.

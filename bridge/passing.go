@@ -206,7 +206,7 @@ func (p *passing) after() (ends []func(then func())) {
 		case one.Use.IsSet():
 			p.bridge.fdsets.keep(one.set, one.Use, p.command.Arguments)
 		case errors.Is(one.err, qmp.ErrClosed):
-			p.bridge.fdnames.stray(one.name)
+			p.bridge.fdnames.stray(p.monitor, one.name)
 		case one.err == nil && (failed || !one.Taken):
 			ends = append(ends, func(then func()) { p.bridge.fdnames.close(p.monitor, one.name, then) })
 		}

@@ -420,7 +420,7 @@ func TestMaxUnremoved(t *testing.T) {
 		}
 	}
 	last := m.commands()[3*most-3]
-	if err := dump(); errorName(err) != dbusError+"LimitsExceeded" || !strings.Contains(err.Error(), "let it run") {
+	if err := dump(); errorName(err) != dbusError+"LimitsExceeded" || !strings.Contains(err.Error(), "resume the guest") {
 		t.Errorf("one more: %v, want LimitsExceeded", err)
 	}
 	m.answer("query-fdsets", fmt.Sprintf(`[{"fdset-id":%s,"fds":[{"fd":9,"opaque":%q}]}]`, setNumbers.FindString(last), tags.FindString(last)))

@@ -1,5 +1,7 @@
 package bridge
 
+import "fmt"
+
 // places is how many of the places for commands some may have. Each number is below the next
 // one, so that whoever has got all that they may leave one for somebody else.
 type places struct {
@@ -36,9 +38,23 @@ func newOccupancy(most places) occupancy {
 }
 
 // may tells whether there is a place for c.
-func (o *occupancy) may(c claim) bool {
-	return o.all < o.most.all && o.sender[c.sender] < o.most.sender &&
-		(c.admin || o.users < o.most.users && o.user[c.uid] < o.most.user)
+func (o *occupancy) may(c claim) bool { return o.fullFor(c) == "" }
+
+// fullFor says who has all places that they may have, so that there is none for c; it is empty if there is one.
+func (o *occupancy) fullFor(c claim) string {
+	switch {
+	case o.sender[c.sender] >= o.most.sender:
+		return fmt.Sprintf("you have %d", o.most.sender)
+	case o.all >= o.most.all:
+		return fmt.Sprintf("all callers have %d", o.most.all)
+	case c.admin:
+		return ""
+	case o.user[c.uid] >= o.most.user:
+		return fmt.Sprintf("your user has %d", o.most.user)
+	case o.users >= o.most.users:
+		return fmt.Sprintf("all users who are no administrators have %d", o.most.users)
+	}
+	return ""
 }
 
 // count adds a place of c, n = 1, or takes it off, n = -1.

@@ -54,6 +54,7 @@ type request struct {
 	onRelease func()            // gives back what else is held until the end; nil if nothing is
 	command   qmp.Command       // of a method that forwards one
 	placed    fdarg.Placed      // the descriptors among its arguments
+	fdArgs    fdArgs            // of a command that gives QEMU a descriptor or takes one back
 	subject   any               // what parse found in the arguments for run
 }
 

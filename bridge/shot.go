@@ -23,8 +23,8 @@ type shot struct {
 	err     error
 }
 
-// canvas is a file that a QEMU has to write a picture into, by a set of descriptors. If the connection ends with it, fdsets has QEMU remove
-// that from the next one on: from 9.1 on it does not by itself.
+// canvas is a file that a QEMU has to write a picture into, by a set of descriptors. QEMU 9.1 and later keep that over the end of a
+// connection; fdsets has it removed when QEMU has been reached again.
 type canvas struct {
 	*picture.File
 	monitor *qmp.Conn

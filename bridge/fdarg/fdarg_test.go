@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -136,6 +137,7 @@ func TestPlaceRefuses(t *testing.T) {
 		{"blockdev-add", `{"driver":"nbd","server":{"type":"fd","str":FD0}}`, "s", "blockdev-add.server.str: a file descriptor is of no use here"},
 		{"blockdev-add", `{"driver":"raw","file":{"driver":"vvfat","filename":FD0}}`, "b", "blockdev-add.file.filename: no file descriptor is taken here"},
 		{"block_resize", `{"device":FD0}`, "b", "block_resize.device: no file descriptor is taken here; block_resize takes none"},
+		{"getfd", `{"fdname":"x"}`, "r", "getfd: the file descriptor 0 of the message is no argument; give it as fd in Call, or by Getfd and AddFd"},
 		{"netdev_add", `{"type":"stream","id":"n","addr":{"type":"fd","str":FD0}}`, "s", "netdev_add.addr.str: a file descriptor is of no use here: QEMU never takes it"},
 		{"object-add", `{"qom-type":"memory-backend-file","mem-path":FD0}`, "b", "object-add.mem-path: a file descriptor is of no use here: QEMU does not open it"},
 		{"memsave", `{"val":0,"size":1,"filename":FD0}`, "w", "memsave.filename: a file descriptor is of no use here"},
@@ -223,12 +225,92 @@ func TestCheck(t *testing.T) {
 		{"netdev_add", `{"type":"stream","addr":{"type":"unix","str":"theirs"}}`, true},
 		{"blockdev-add", `{"driver":"nbd","server":{"type":"fd","str":"theirs"}}`, false},
 		{"set_password", `{"protocol":"vnc","password":"theirs"}`, true},
+		{"netdev_add", `{"type":"af-xdp","id":"n","sock-fds":"mine:theirs"}`, false},
+		{"device_add", `{"driver":"x-pci-proxy-dev","fd":"theirs"}`, false},
+		{"device_add", `{"driver":"vfio-ap","fd":"theirs"}`, false},
+		{"device_add", `{"driver":"vfio-ccw","fd":"mine"}`, true},
+		{"device_add", `{"driver":"virtio-net-pci","ebpf-rss-fds":["mine","theirs"]}`, false},
+		{"object-add", `{"qom-type":"x-remote-object","id":"o","devid":"d","fd":"theirs"}`, false},
+		{"migrate-recover", `{"uri":"fd:theirs"}`, false},
 	} {
 		arguments, all := given(test.arguments)
 		if err := fdarg.Check(test.command, arguments, all, may); (err == nil) != test.ok {
 			t.Errorf("Check(%s %s) = %v, want it to be %v", test.command, test.arguments, err, test.ok)
 		}
 	}
+}
+
+// The members of a captured QEMU's commands that are called as those which name a descriptor are.
+func TestCheckKnowsAll(t *testing.T) {
+	named := regexp.MustCompile(`^(.*-)?(vhost)?fds?$|^fdname$`)
+	uri := regexp.MustCompile(`^migrate`)
+	for _, version := range []string{"7.2.22", "10.0.2"} {
+		text, err := os.ReadFile("../../schema/testdata/schemas/qmp-schema-" + version + "-x86_64.json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var all []entity
+		if err := json.Unmarshal(text, &all); err != nil {
+			t.Fatal(err)
+		}
+		by := map[string]entity{}
+		for _, e := range all {
+			by[e.Name] = e
+		}
+		found := 0
+		for _, e := range all {
+			if e.Meta != "command" || e.Name == "getfd" || e.Name == "closefd" {
+				continue
+			}
+			for _, one := range by[e.Arg].all(by) {
+				value := "theirs"
+				switch {
+				case by[one.Type].JSON != "string":
+					continue
+				case one.Name == "uri" && uri.MatchString(e.Name):
+					value = "fd:theirs"
+				case !named.MatchString(one.Name):
+					continue
+				}
+				found++
+				arguments := fmt.Sprintf(`{%s"%s":"%s"}`, one.tag, one.Name, value)
+				if fdarg.Check(e.Name, []byte(arguments), nil, may) == nil {
+					t.Errorf("QEMU %s: %s %s passes", version, e.Name, arguments)
+				}
+			}
+		}
+		if found < 10 {
+			t.Errorf("QEMU %s has %d such members", version, found)
+		}
+	}
+}
+
+// entity is one of QEMU's schema.
+type entity struct {
+	Name, Tag string
+	Meta      string `json:"meta-type"`
+	Arg       string `json:"arg-type"`
+	JSON      string `json:"json-type"`
+	Members   []optional
+	Variants  []struct{ Case, Type string }
+}
+
+// optional is a member of an object, and what tells that the object has it.
+type optional struct {
+	Name, Type string
+	tag        string
+}
+
+// all are the members of an object, in each of its variants.
+func (e entity) all(by map[string]entity) []optional {
+	list := slices.Clone(e.Members)
+	for _, v := range e.Variants {
+		for _, m := range by[v.Type].Members {
+			m.tag = fmt.Sprintf("%q:%q,", e.Tag, v.Case)
+			list = append(list, m)
+		}
+	}
+	return list
 }
 
 // FuzzCheck has any text stand where a name may: what names another's set, however it is written, is found as QEMU finds it.

@@ -40,8 +40,8 @@ const (
 	lasts     = "QEMU opens it again while it migrates; give the descriptor as uri"
 )
 
-// members are all places where QEMU looks for a descriptor by name, and those where it opens a file that callers may want to pass. The
-// rows of one command stand together.
+// members are the places where QEMU looks for a descriptor by name (monitor_fd_param and monitor_get_fd in its sources of 10.0), and those
+// where it opens a file that callers may want to pass. A place too many does no harm: nobody has a name there either.
 var members = []member{
 	{command: "add_client", path: "fdname", wants: socket, taken: true},
 
@@ -68,10 +68,14 @@ var members = []member{
 	{command: "netdev_add", path: "vhostfd", wants: anything},
 	{command: "netdev_add", path: "vhostfds", tag: "type=tap", wants: anything, list: true},
 
-	// Not tried. vfio-pci and iommufd take one from 9.0 on.
+	{command: "netdev_add", path: "sock-fds", tag: "type=af-xdp", wants: anything, list: true},
+
+	// Not tried. Devices of VFIO and iommufd take one from 9.0 on.
 	{command: "device_add", path: "vhostfd", wants: anything},
-	{command: "device_add", path: "fd", tag: "driver=vfio-pci", wants: anything},
+	{command: "device_add", path: "fd", wants: anything}, // of VFIO's devices and x-pci-proxy-dev
+	{command: "device_add", path: "ebpf-rss-fds/*", wants: anything},
 	{command: "object-add", path: "fd", tag: "qom-type=iommufd", wants: anything},
+	{command: "object-add", path: "fd", tag: "qom-type=x-remote-object", wants: socket},
 
 	{command: "migrate", path: "uri", wants: writable, prefix: true, taken: true},
 	{command: "migrate", path: "channels/*/addr/str", tag: "type=fd", wants: writable, taken: true},
@@ -79,6 +83,7 @@ var members = []member{
 	{command: "migrate-incoming", path: "uri", wants: readable, prefix: true, taken: true},
 	{command: "migrate-incoming", path: "channels/*/addr/str", tag: "type=fd", wants: readable, taken: true},
 	{command: "migrate-incoming", path: "channels/*/addr/filename", tag: "transport=file", use: Once, instead: lasts},
+	{command: "migrate-recover", path: "uri", wants: readable, prefix: true, taken: true}, // not tried
 	{command: "dump-guest-memory", path: "protocol", wants: writable, prefix: true, taken: true},
 
 	{command: "screendump", path: "filename", use: Once, wants: writeOnly},

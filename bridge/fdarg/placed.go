@@ -149,6 +149,9 @@ func takers(command string) string {
 		}
 		words = append(words, word)
 	}
+	if words == nil && (command == "getfd" || command == "add-fd") {
+		return "give it as fd in Call, or by Getfd and AddFd"
+	}
 	if words == nil {
 		return command + " takes none"
 	}

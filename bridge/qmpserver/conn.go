@@ -90,7 +90,7 @@ func (c *Conn) Next() (Request, error) {
 		case refusal != nil:
 		case c.ready.Load() && request.Name != capabilities:
 			return request, nil
-		case len(request.FDs) > 0:
+		case request.Name == capabilities && len(request.FDs) > 0:
 			refusal = generic("%s takes no file descriptors", capabilities)
 		default:
 			err = c.negotiate(request)

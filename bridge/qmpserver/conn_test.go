@@ -287,6 +287,8 @@ func (c *client) sendFDs(t *testing.T, text string, n int) (reader *os.File) {
 func TestFDs(t *testing.T) {
 	c, server := newClient(t, count)
 	var all []*os.File
+	all = append(all, c.sendFDs(t, `{"execute":"getfd"}`, 1))
+	c.want(`{"error": {"class": "CommandNotFound", "desc": "Expecting capabilities negotiation with 'qmp_capabilities'"}}`)
 	all = append(all, c.sendFDs(t, agree, 2))
 	c.want(fault("qmp_capabilities takes no file descriptors"))
 	c.send(agree)
