@@ -42,6 +42,7 @@ const (
 	busDriver     = "org.freedesktop.DBus"
 	busDriverPath = "/org/freedesktop/DBus"
 	errNoOwner    = endpoint.ErrorReply("org.freedesktop.DBus.Error.NameHasNoOwner")
+	errBusDenies  = endpoint.ErrorReply("org.freedesktop.DBus.Error.AccessDenied")
 )
 
 var errNotJoined = errors.New("there is no bus yet")
@@ -64,13 +65,13 @@ func (b helperBus) Queue(done func([]string, error)) error {
 	})
 }
 
-// readQueue reads an answer to ListQueuedOwners.
+// readQueue reads an answer to ListQueuedOwners, up to one more than are looked at.
 func readQueue(m *wire.Message) (names []string, err error) {
 	if m.Signature != "as" {
 		return nil, fmt.Errorf("the bus's answer is %q, no list of names", m.Signature)
 	}
 	d := m.Decoder()
-	for d.Enter(); d.More() && len(names) < helper.MaxSeen; {
+	for d.Enter(); d.More() && len(names) <= helper.MaxSeen; {
 		names = append(names, d.String())
 	}
 	return names, d.Err()
@@ -83,11 +84,14 @@ func (b helperBus) ID(unique string, done func(string, error)) error {
 		Signature: "ss", Fill: texts(helper.VMStateName, "Id"),
 	}
 	return b.ask(q, func(m *wire.Message, err error) {
-		if err != nil {
+		switch {
+		case errors.Is(err, errBusDenies):
+			done("", helper.ErrDenied)
+		case err != nil:
 			done("", err)
-			return
+		default:
+			done(readID(m))
 		}
-		done(readID(m))
 	})
 }
 

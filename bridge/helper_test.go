@@ -238,6 +238,20 @@ func TestHelperAnswers(t *testing.T) {
 	}
 }
 
+// TestHelperDenied has a helper's Id not to be read, as where the bus denies it: the log tells.
+func TestHelperDenied(t *testing.T) {
+	w := newWorld(t, newMachine(t, nil).dial)
+	log := new(logBuffer)
+	w.log = log
+	w.join()
+	w.run()
+	r := w.rawHelper(admin)
+	r.answer(r.question(), "org.freedesktop.DBus.Error.AccessDenied")
+	rig.Eventually(t, "it is logged", func() bool {
+		return len(log.lines("must let the bridge's user call Properties.Get at /org/qemu/VMState1")) == 1
+	})
+}
+
 // TestHelperAnswersForgedOrLate has an Id told by somebody else, whom this bus lets, and by a helper that is late or has
 // left.
 func TestHelperAnswersForgedOrLate(t *testing.T) {

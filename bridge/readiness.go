@@ -95,7 +95,7 @@ func readiness(seen helper.View, ids string) (v verdictOfHelpers) {
 	var silent []string
 	for _, h := range seen.Queue {
 		if have[h.ID]++; h.ID == "" {
-			silent = append(silent, fmt.Sprintf("%s (uid %d)", h.Unique, h.UID))
+			silent = append(silent, fmt.Sprintf("%s (uid %d, %s)", h.Unique, h.UID, dbusText(h.Untold)))
 		}
 	}
 	delete(have, "")
@@ -107,10 +107,22 @@ func readiness(seen helper.View, ids string) (v verdictOfHelpers) {
 	case ids == "" && len(have) > 0:
 		v.fatal = true
 		v.unready = fmt.Sprintf("several helpers have the Id %s, at which QEMU would crash: end all but one, or give QEMU's %s an id-list", some(quoted(slices.Sorted(maps.Keys(have)))), vmstateType)
+	case seen.Unseen > 0:
+		v.fatal = ids == ""
+		v.unready = fmt.Sprintf("of those that queue for %s %d are not looked at, since there are more than %d, or than %d of one user, or the bus does not tell whose they are, so the state of helpers may not migrate", helper.VMStateName, seen.Unseen, helper.MaxHelpers, helper.MaxOfUser)
+		if v.fatal {
+			v.unready += fmt.Sprintf(", and QEMU would crash where two have one Id: end some, or give QEMU's %s an id-list", vmstateType)
+		} else {
+			v.unready += ": end some"
+		}
 	case len(missing) > 0:
 		v.unready = fmt.Sprintf("no helper on the bus has the Id %s, which the id-list of QEMU's %s names, so the migration would fail at its end: start that helper", some(missing), vmstateType)
 	case len(silent) > 0:
-		v.unready = fmt.Sprintf("the helper %s queues for %s and does not tell its Id, so QEMU may wait for it while the guest stands still, and leaves its state behind: end it, or see why it does not answer", some(silent), helper.VMStateName)
+		text := "the helper %s queues for %s and does not tell its Id, so QEMU may wait for it while the guest stands still, and leaves its state behind: end it, or see why it does not"
+		if len(silent) > 1 {
+			text = "the helpers %s queue for %s and do not tell their Ids, so QEMU may wait for them while the guest stands still, and leaves their state behind: end them, or see why they do not"
+		}
+		v.unready = fmt.Sprintf(text, some(silent), helper.VMStateName)
 	}
 	return v
 }

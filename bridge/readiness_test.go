@@ -2,6 +2,7 @@ package bridge_test
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -47,8 +48,9 @@ func TestStartNeedsHelpers(t *testing.T) {
 		"an empty one is wanted":              {"a,", []string{"a"}, `no helper on the bus has the Id "",`},
 		"many are missing":                    {"1,2,3,4,5,6,7,8,9", nil, `the Id "1", "2", "3", "4", "5", "6", "7", "8" and others,`},
 		"two claim one Id":                    {"", []string{"a", "a"}, `several helpers have the Id "a", at which QEMU would crash: end all but one, or give QEMU's dbus-vmstate an id-list`},
-		"one tells no Id":                     {"", []string{"a", ""}, "queues for org.qemu.VMState1 and does not tell its Id, so QEMU may wait for it while the guest stands still, and leaves its state behind: end it, or see why it does not answer"},
+		"one tells no Id":                     {"", []string{"a", ""}, "queues for org.qemu.VMState1 and does not tell its Id, so QEMU may wait for it while the guest stands still, and leaves its state behind: end it, or see why it does not"},
 		"one tells no Id, others are wanted":  {"a", []string{"a", ""}, "does not tell its Id"},
+		"several tell no Id":                  {"", []string{"", ""}, " queue for org.qemu.VMState1 and do not tell their Ids, so QEMU may wait for them while the guest stands still, and leaves their state behind: end them, or see why they do not"},
 		"one is missing, and one tells no Id": {"b", []string{""}, `no helper on the bus has the Id "b"`},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -164,6 +166,33 @@ func TestStartWaitsForHelpers(t *testing.T) {
 	}
 }
 
+// TestStartWithUnseenHelpers has one more helper of a user than are looked at: Start is refused, and begins all the same only where the
+// Ids are named.
+func TestStartWithUnseenHelpers(t *testing.T) {
+	const (
+		notReady  = ourError + "HelpersNotReady"
+		maxOfUser = 16
+	)
+	for ids, want := range map[string]string{"": "QEMU would crash where two have one Id", "0": "of those that queue for org.qemu.VMState1 1 are not looked at"} {
+		m := newMigrating(t, schema7)
+		w := serve(t, m)
+		m.hasVMState("v", w.bus.Address, ids)
+		for n := range maxOfUser + 1 {
+			w.helps(admin, strconv.Itoa(n))
+		}
+		c := w.as(admin)
+		rig.Eventually(t, "Start is refused with "+want, func() bool { // a helper may be late
+			err := c.migration("Start", to("tcp:x"), none)
+			return errorName(err) == notReady && strings.Contains(err.Error(), want)
+		})
+		if ids != "" {
+			c.starts(variants("helpers", "warn"))
+		} else if err := c.migration("Start", to("tcp:x"), variants("helpers", "warn")); errorName(err) != notReady {
+			t.Errorf("Start with helpers=warn: %v", err)
+		}
+	}
+}
+
 // TestStartOptionHelpers has words that are none.
 func TestStartOptionHelpers(t *testing.T) {
 	m := newMigrating(t, schema7)
@@ -172,6 +201,9 @@ func TestStartOptionHelpers(t *testing.T) {
 		if err := c.migration("Start", to("tcp:x"), variants("helpers", value)); errorName(err) != dbusError+"InvalidArgs" || !strings.Contains(err.Error(), want) {
 			t.Errorf("Start with helpers=%v: %v, want %s", value, err, want)
 		}
+	}
+	if err := c.migration("Start", to("tcp:x"), variants("helper", "warn")); err == nil || !strings.Contains(err.Error(), "unknown member; there are ") || !strings.HasSuffix(err.Error(), ", helpers") {
+		t.Errorf("Start with a misspelt option: %v", err)
 	}
 	if err := c.migration("Start", to("tcp:x"), variants("helpers", "warn")); err != nil {
 		t.Error(err)

@@ -5,9 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"qmp-dbus-bridge/bridge/endpoint"
+	"qmp-dbus-bridge/bridge/helper"
 	"qmp-dbus-bridge/bridge/inventory"
 	"qmp-dbus-bridge/qmp"
 )
@@ -16,10 +19,33 @@ import (
 // own right.
 type VMState struct {
 	// IDs are those of the helpers that must be there when it migrates; others are left out. Empty: all that queue
-	// for org.qemu.VMState1, whoever they are.
+	// for org.qemu.VMState1, whoever they are. See Check.
 	IDs []string
 	// NewBus says that nobody was on the bus before: an object that a bridge has added before has lost its own.
 	NewBus bool
+}
+
+// Check says what is wrong with the Ids, which are to be in QEMU's id-list: they are helper.MaxHelpers at most, of 1 to
+// helper.MaxID bytes of UTF-8 without commas, each once. [Bridge.Join] fails where it does.
+func (v *VMState) Check() error {
+	if len(v.IDs) > helper.MaxHelpers {
+		return fmt.Errorf("%d Ids; %d are the most", len(v.IDs), helper.MaxHelpers)
+	}
+	for i, id := range v.IDs {
+		switch {
+		case id == "":
+			return errors.New("an Id is empty")
+		case !utf8.ValidString(id):
+			return fmt.Errorf("the Id %q is not UTF-8", id)
+		case len(id) > helper.MaxID:
+			return fmt.Errorf("an Id has %d bytes; %d are the most", len(id), helper.MaxID)
+		case strings.Contains(id, ","):
+			return fmt.Errorf("the Id %q has a comma, which QEMU takes for the end of one", id)
+		case slices.Contains(v.IDs[:i], id):
+			return fmt.Errorf("the Id %q is there twice", id)
+		}
+	}
+	return nil
 }
 
 const (
@@ -47,7 +73,13 @@ func (v vmstate) ours(address string) bool {
 
 // setVMState gives QEMU its object, if there is to be one and it has none. newBus: one that the bridge has added before is of no use.
 func (b *Bridge) setVMState(ctx context.Context, monitor *qmp.Conn, newBus bool) error {
-	if b.config.VMState == nil || monitor == nil {
+	if b.config.VMState == nil {
+		return nil
+	}
+	if err := b.config.VMState.Check(); err != nil {
+		return fmt.Errorf("QEMU can't migrate the state of helpers: %w", err)
+	}
+	if monitor == nil {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, b.config.Patience.QEMU)

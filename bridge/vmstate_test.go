@@ -24,6 +24,29 @@ func vmstateAdd(address, idList string) string {
 	return fmt.Sprintf(`object-add {"addr":%q,"id":%q,%s"qom-type":"dbus-vmstate"}`, address, ourObject, idList)
 }
 
+// TestVMStateCheck has Ids that QEMU's id-list can hold, and others, by which the bridge does not join.
+func TestVMStateCheck(t *testing.T) {
+	many := make([]string, 65)
+	for i := range many {
+		many[i] = fmt.Sprint(i)
+	}
+	for want, ids := range map[string][]string{
+		"":                             append(many[:63:63], strings.Repeat("x", 255)),
+		"65 Ids; 64 are the most":      many,
+		"an Id is empty":               {"a", ""},
+		`the Id "\xff" is not UTF-8`:   {"\xff"},
+		"an Id has 256 bytes; 255 are": {strings.Repeat("x", 256)},
+		`the Id "a,b" has a comma`:     {"a,b"},
+		`the Id "a" is there twice`:    {"a", "b", "a"},
+	} {
+		state := bridge.VMState{IDs: ids}
+		err := state.Check()
+		if want == "" && err != nil || want != "" && (err == nil || !strings.HasPrefix(err.Error(), want)) {
+			t.Errorf("Check of %.40q = %v, want %s", ids, err, want)
+		}
+	}
+}
+
 // TestVMState has QEMU get its object, when the bridge joins the bus and when QEMU comes back: not one more than it can have.
 func TestVMState(t *testing.T) {
 	const del = `object-del {"id":"` + ourObject + `"}`
@@ -42,6 +65,7 @@ func TestVMState(t *testing.T) {
 		"ours of an old bus": {bridge.VMState{NewBus: true}, ourObject, false, []string{del, "add"}, nil, ""},
 		"ours, other Ids":    {bridge.VMState{IDs: []string{"a"}}, ourObject, false, []string{del, "add a"}, []string{del, "add a"}, ""},
 		"ours elsewhere":     {bridge.VMState{}, ourObject, true, []string{del, "add"}, []string{del, "add"}, ""},
+		"Ids that are none":  {bridge.VMState{IDs: []string{"a,b"}}, "", false, nil, nil, `the Id "a,b" has a comma`},
 		"QEMU's elsewhere":   {bridge.VMState{}, "vmstate0", true, nil, nil, "its object vmstate0 of type dbus-vmstate is on another bus: remove it by object-del"},
 	} {
 		t.Run(name, func(t *testing.T) {

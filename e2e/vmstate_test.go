@@ -172,7 +172,7 @@ func TestHelpersNotReady(t *testing.T) {
 	if _, err := empty.RequestName(vmstateName, 0); err != nil {
 		t.Fatal(err)
 	}
-	refuses(t, conn, "the helper "+empty.Names()[0]+" (uid 10) queues for org.qemu.VMState1 and does not tell its Id")
+	refuses(t, conn, "the helper "+empty.Names()[0]+" (uid 10, no Id: org.freedesktop.DBus.Error.")
 	empty.Close()
 
 	silent := rig.DialRaw(t, cast.helpers[1], b.address)
@@ -185,7 +185,7 @@ func TestHelpersNotReady(t *testing.T) {
 		}
 		return false
 	})
-	refuses(t, conn, "the helper "+silent.Name+" (uid 10) queues for org.qemu.VMState1 and does not tell its Id")
+	refuses(t, conn, "the helper "+silent.Name+" (uid 10, no answer) queues for org.qemu.VMState1 and does not tell its Id")
 	silent.Close()
 	rig.Eventually(t, "it is shown no more", func() bool { return len(helpersOf(t, conn)) == 1 })
 	starts(t, conn, nowhere, options())

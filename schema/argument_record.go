@@ -90,7 +90,7 @@ func (a *arguments) entry(s *shape, base int, key []byte) {
 		a.count(2)
 		a.value()
 	default:
-		a.fail("unknown member; there %s", s.names(a.seen[base:]))
+		a.fail("unknown member; there %s", s.names(a.seen[base:], a.options(base)))
 	}
 }
 

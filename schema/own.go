@@ -85,6 +85,16 @@ func (a *arguments) option(base int, key []byte) bool {
 	return false
 }
 
+// options are the names of those that there are in such a dictionary.
+func (a *arguments) options(base int) (names []string) {
+	for _, o := range a.own {
+		if base == 0 && o.Option != nil {
+			names = append(names, o.Name)
+		}
+	}
+	return names
+}
+
 func (a *arguments) ownMember(s *shape, base int, o Own) {
 	m, rank := s.find([]byte(o.Name))
 	a.seen[base+rank] = asOwn

@@ -110,7 +110,7 @@ func TestAppendMethodOption(t *testing.T) {
 		{"1 check s never", "blockdev-change-medium.check: 'never' is not one of refuse, warn", ""},
 		{"1 check b true", "blockdev-change-medium.check: expected string, got bool", ""},
 		{"2 check s warn check s refuse", "blockdev-change-medium.check: given twice", "warn"},
-		{"1 checks s warn", "blockdev-change-medium.checks: unknown member", ""},
+		{"1 checks s warn", "blockdev-change-medium.checks: unknown member; there are device, id, format, force, read-only-mode, check", ""},
 	} {
 		option := ""
 		words := strings.Fields("/x " + test.options)

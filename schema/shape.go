@@ -36,8 +36,8 @@ func (s *shape) find(name []byte) (m *member, rank int) {
 const maxNames = 64
 
 // names says for an error which members there are that can be in the dictionary, by what has been seen: not those that are an
-// argument of their own, or follow from the object.
-func (s *shape) names(seen []given) string {
+// argument of their own, or follow from the object; and the method's options.
+func (s *shape) names(seen []given, options []string) string {
 	var names []string
 	for _, t := range s.parts[:s.count] {
 		for i, m := range t.members {
@@ -47,6 +47,7 @@ func (s *shape) names(seen []given) string {
 		}
 		seen = seen[len(t.members):]
 	}
+	names = append(names, options...)
 	switch more := len(names) - maxNames; {
 	case len(names) == 0:
 		return "are none"

@@ -22,7 +22,7 @@ type ErrorReply string
 
 func (e ErrorReply) Error() string { return string(e) }
 
-// errAsksFull is what Ask returns while maxAsks questions wait for their answers.
+// errAsksFull is what Ask returns while maxAsks questions wait for their answers, but not of one to the bus.
 var errAsksFull = fmt.Errorf("%d questions wait for an answer", maxAsks)
 
 // asks are the questions that wait for their answers.
@@ -52,7 +52,7 @@ func (c *Conn) Ask(q Question, done func(*wire.Message, error)) error {
 	switch {
 	case c.asks.ended:
 		return errNotSent
-	case len(c.asks.waiting) >= maxAsks:
+	case q.Destination != driverName && len(c.asks.waiting) >= maxAsks:
 		return errAsksFull
 	}
 	h := &wire.Header{

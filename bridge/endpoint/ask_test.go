@@ -115,7 +115,7 @@ func TestMaxAnswer(t *testing.T) {
 	}
 }
 
-// TestMaxAsks has as many questions as may wait, and one more; when one is answered there is room.
+// TestMaxAsks has as many questions as may wait, and one more; the bus is asked all the same, and when one is answered there is room.
 func TestMaxAsks(t *testing.T) {
 	c, b := served(t, echo)
 	serial, answers := ask(t, c, b, caller)
@@ -124,6 +124,11 @@ func TestMaxAsks(t *testing.T) {
 	}
 	if err := c.Ask(question(caller), nil); err == nil {
 		t.Errorf("%d questions wait", maxAsks+1)
+	}
+	own, drivers := ask(t, c, b, driver)
+	b.send(reply(driver, own), text("bus"))
+	if got := receive(t, drivers); got.text != "bus" || got.err != nil {
+		t.Errorf("the bus answered %q, %v", got.text, got.err)
 	}
 	b.send(reply(caller, serial), text(""))
 	receive(t, answers)

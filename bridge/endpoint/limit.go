@@ -59,8 +59,8 @@ const (
 	// sent.
 	pace = 15
 
-	// maxAsks is how many questions of ours may wait for an answer: one of each helper whose Id is asked for, and
-	// some more. The private bus lets one connection wait for 1024.
+	// maxAsks is how many questions to clients may wait for an answer: one of each helper whose Id is asked for, and
+	// some more. The private bus lets one connection wait for 1024. Those to the bus itself, which answers, are not held up by them.
 	maxAsks = 128
 
 	// keepEncoder is how large an encoder's buffer may be to be kept for the next message, in

@@ -1,6 +1,7 @@
 package helper
 
 import (
+	"cmp"
 	"errors"
 	"log/slog"
 	"math/bits"
@@ -14,8 +15,12 @@ import (
 // busy machine more; QEMU waits 25 s, and its guest stands still meanwhile.
 const Patience = 2 * time.Second
 
-// ErrPending is what Bus.UID returns while the user is being looked up.
-var ErrPending = errors.New("not known yet")
+var (
+	// ErrPending is what Bus.UID returns while the user is being looked up.
+	ErrPending = errors.New("not known yet")
+	// ErrDenied is what Bus.ID is answered with where the bus does not let the question pass, or the helper says so.
+	ErrDenied = errors.New("access is denied")
+)
 
 // Bus is what a Follower asks. No method blocks, or calls what it is given before it returns.
 type Bus interface {
@@ -47,17 +52,20 @@ type Follower struct {
 	closed  bool
 	peers   map[string]*peer // all that are looked at, by unique name
 	order   []*peer          // the queue, and then the others
+	open    map[string]*peer // those that have a question to answer, by unique name, also when they are looked at no more
+	beyond  int              // how many of the queue are not looked at
 	reading bool             // the queue's answer is awaited
 	looks   []*look
 	shown   []Helper
 	unread  bool   // the queue could not be read the last time
+	denied  bool   // that was logged once
 	over    int    // how many were not shown the last time
 	overs   uint64 // how often that began
 }
 
 // New makes a Follower, which asks nothing before it is poked.
 func New(config Config) *Follower {
-	f := &Follower{config: config, peers: map[string]*peer{}}
+	f := &Follower{config: config, peers: map[string]*peer{}, open: map[string]*peer{}}
 	f.pace = newPace(func() { f.do(f.wake) })
 	return f
 }
@@ -72,6 +80,7 @@ func (f *Follower) Gone(unique string) { f.pace.note(unique) }
 func (f *Follower) wake() {
 	gone, due := f.pace.take()
 	for _, unique := range gone {
+		delete(f.open, unique)
 		if p := f.peers[unique]; p != nil {
 			f.drop(p)
 			f.order = slices.DeleteFunc(f.order, func(other *peer) bool { return other == p })
@@ -82,7 +91,7 @@ func (f *Follower) wake() {
 	}
 }
 
-// Close ends it: nothing more is asked or shown, and who looks is told what was known.
+// Close ends it: nothing more is asked or shown, and who looks is told that nothing is known.
 func (f *Follower) Close() {
 	f.do(func() {
 		f.closed = true
@@ -91,6 +100,7 @@ func (f *Follower) Close() {
 			f.drop(p)
 		}
 		f.order = nil
+		clear(f.open)
 	})
 }
 
@@ -127,12 +137,15 @@ func (f *Follower) read() {
 	}
 }
 
-// listed takes in the queue, and who has names.
+// listed takes in the queue, and who has names. A queue that could not be read is taken to be as it was.
 func (f *Follower) listed(names []string, err error) {
 	f.reading = false
 	if f.unread = f.unread && err != nil; err != nil && !f.unread {
 		f.unread = true
 		f.config.Log.Warn("the helpers whose state migrates are not known: the queue for "+VMStateName+" can't be read", "error", err)
+	}
+	if err != nil {
+		names = f.queue()
 	}
 	f.sort(names, f.config.Bus.Owners())
 	anew := false
@@ -143,7 +156,7 @@ func (f *Follower) listed(names []string, err error) {
 	}
 	for _, p := range f.order {
 		f.identify(p)
-		p.wanted = p.queued && (anew || p.id == "")
+		p.wanted = p.queued && (anew && err == nil || p.id == "")
 	}
 	f.pace.slow()
 	if slices.ContainsFunc(f.looks, func(l *look) bool { return !l.begun }) {
@@ -151,15 +164,31 @@ func (f *Follower) listed(names []string, err error) {
 	}
 }
 
+// queue are those that queued when that was known last, and are still there.
+func (f *Follower) queue() (names []string) {
+	for _, p := range f.order {
+		if p.queued {
+			names = append(names, p.unique)
+		}
+	}
+	return names
+}
+
 // sort makes the queue, and then those that have names alone, the ones that are looked at.
 func (f *Follower) sort(queue []string, owners map[string][]string) {
 	before := f.peers
-	f.peers, f.order = map[string]*peer{}, nil
+	f.peers, f.order, f.beyond = map[string]*peer{}, nil, 0
 	add := func(unique string, queued bool) {
-		if f.peers[unique] != nil || len(f.order) == MaxSeen {
+		if f.peers[unique] != nil {
 			return
 		}
-		p := before[unique]
+		if len(f.order) == MaxSeen {
+			if queued {
+				f.beyond++
+			}
+			return
+		}
+		p := cmp.Or(before[unique], f.open[unique])
 		if p == nil {
 			p = &peer{unique: strings.Clone(unique)}
 		}

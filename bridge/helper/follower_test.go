@@ -131,6 +131,91 @@ func TestSilent(t *testing.T) {
 	})
 }
 
+// TestSilentComesBack has one that does not answer leave the queue and come back, over and over: it is asked once, and shown without an
+// Id; when it has answered meanwhile, it is asked again.
+func TestSilentComesBack(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		shown := `_3a1_2e1=:1.1 "" :1.1 1000`
+		for range 10 {
+			r.queues(":1.1", hang)
+			r.Poke()
+			time.Sleep(helper.Patience + soon)
+			wantShown(t, r, shown)
+			r.leaves(":1.1")
+			r.Poke()
+			time.Sleep(soon)
+			wantShown(t, r)
+		}
+		r.queues(":1.1", hang)
+		r.Poke()
+		time.Sleep(soon)
+		wantShown(t, r, shown) // at once, as it is late
+		if n := r.bus.timesAsked(":1.1"); n != 1 {
+			t.Errorf("one that comes back was asked %d times", n)
+		}
+		r.leaves(":1.1")
+		r.Poke()
+		time.Sleep(soon)
+		r.bus.answer(":1.1", "stale")
+		wantShown(t, r)
+		r.queues(":1.1", "anew")
+		r.Poke()
+		time.Sleep(soon)
+		wantShown(t, r, `anew=:1.1 "anew" :1.1 1000`)
+	})
+}
+
+// TestMaxOpen has as many of one user as may be silent leave the queue, and two more come: these are not asked, and another user's is,
+// until one has answered and one has gone.
+func TestMaxOpen(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		for n := range helper.MaxOpen {
+			unique := fmt.Sprintf(":1.%d", n)
+			r.queues(unique, hang)
+			r.Poke()
+			time.Sleep(soon)
+			if asked := r.bus.timesAsked(unique); asked != 1 {
+				t.Errorf("%d of a user: asked %d times", n+1, asked)
+			}
+			r.leaves(unique)
+		}
+		r.bus.set(func() { r.bus.uids[":3.1"] = 7 })
+		r.queues(":2.1", hang, ":2.2", "b", ":3.1", "other")
+		view, took := r.look()
+		if diff := cmp.Diff([]string{"", "", "other"}, ids(view)); diff != "" || took != 0 || view.Queue[0].Untold != "not asked: others of its user do not answer" {
+			t.Errorf("looked for %v, seen %+v (-want +got):\n%s", took, view, diff)
+		}
+		r.bus.answer(":1.0", "x")
+		r.Poke()
+		time.Sleep(soon)
+		if first, second := r.bus.timesAsked(":2.1"), r.bus.timesAsked(":2.2"); first != 1 || second != 0 {
+			t.Errorf("asked %d and %d times, want the first", first, second)
+		}
+		wantShown(t, r, `_3a2_2e1=:2.1 "" :2.1 1000`, `_3a2_2e2=:2.2 "" :2.2 1000`, `other=:3.1 "other" :3.1 7`)
+		r.Gone(":1.1")
+		r.Poke()
+		time.Sleep(soon)
+		wantShown(t, r, `_3a2_2e1=:2.1 "" :2.1 1000`, `b=:2.2 "b" :2.2 1000`, `other=:3.1 "other" :3.1 7`)
+	})
+}
+
+// TestDenied has a bus that lets nobody be asked: the log tells once.
+func TestDenied(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		r.queues(":1.1", fail)
+		r.Poke()
+		time.Sleep(time.Minute)
+		if log := r.log(); log != "" {
+			t.Errorf("logged %q of one that fails", log)
+		}
+		r.queues(":1.2", denied, ":1.3", denied)
+		time.Sleep(time.Hour)
+		if log := r.log(); strings.Count(log, "\n") != 1 || !strings.Contains(log, helper.VMStatePath) {
+			t.Errorf("logged %q, want one line", log)
+		}
+	})
+}
+
 // TestRefusing has one that is in the queue before it has its object: it is asked again.
 func TestRefusing(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
@@ -213,6 +298,39 @@ func TestMaxSeen(t *testing.T) {
 		r.Poke()
 		time.Sleep(soon)
 		wantShown(t, r, `last=:2.1 "last" :2.1 1000`)
+	})
+}
+
+// TestUnreadOnce has the queue not to be had for some time: who queued is shown as before, nobody is asked again, and who leaves the
+// bus goes.
+func TestUnreadOnce(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		r.queues(":1.1", "a", ":1.2", "b")
+		r.Poke()
+		time.Sleep(soon)
+		r.bus.set(func() {
+			r.bus.unread = errors.New("denied")
+			r.bus.names = map[string][]string{":1.1": {"org.qemu.Helper1.a"}, ":1.3": {"org.qemu.Helper1.b"}}
+		})
+		r.Poke()
+		time.Sleep(soon)
+		second, named := `b=:1.2 "b" :1.2 1000`, []string{`a=:1.1 "a" org.qemu.Helper1.a 1000`, `org_2eqemu_2eHelper1_2eb=:1.3 "" org.qemu.Helper1.b 1000`}
+		wantShown(t, r, named[0], second, named[1])
+		if view, _ := r.look(); view.Known {
+			t.Errorf("seen %+v, want that it is not known", view)
+		}
+		r.Gone(":1.2")
+		r.Poke()
+		time.Sleep(soon)
+		wantShown(t, r, named...)
+		r.leaves(":1.2")
+		r.bus.set(func() { r.bus.unread = nil })
+		r.Poke()
+		time.Sleep(soon)
+		wantShown(t, r, named...)
+		if n := r.bus.timesAsked(":1.1"); n != 1 {
+			t.Errorf("asked %d times", n)
+		}
 	})
 }
 

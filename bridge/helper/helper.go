@@ -15,6 +15,7 @@ const (
 const (
 	MaxHelpers = 64   // that are shown; a VM has some: virtiofsd, swtpm, slirp, vhost-user devices
 	MaxOfUser  = 16   // of them of one uid, so that no user keeps out others
+	MaxOpen    = 16   // questions to connections of one uid that wait for an answer, also of those that queue no more
 	MaxSeen    = 1024 // connections that are looked at; the private bus has 640
 	MaxID      = 255  // bytes of an Id (backends/dbus-vmstate.c)
 )

@@ -2,6 +2,8 @@ package helper_test
 
 import (
 	"errors"
+	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -121,6 +123,55 @@ func TestLooksTogether(t *testing.T) {
 		r.Look(func(v helper.View) { told <- v })
 		synctest.Wait()
 		r.Close()
-		<-told
+		if v := <-told; v.Known {
+			t.Errorf("seen when it was closed: %+v", v)
+		}
 	})
+}
+
+// TestLookUntold has some tell no Id, and who looks see why.
+func TestLookUntold(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		r.queues(":1.1", "a", ":1.2", "", ":1.3", hang, ":1.4", fail, ":1.5", denied, ":1.6", strings.Repeat("x", helper.MaxID+1))
+		view, _ := r.look()
+		var got []string
+		for _, s := range view.Queue {
+			got = append(got, s.Untold)
+		}
+		want := []string{"", "no Id: it is empty", "no answer", "no Id: no such property", "no Id: access is denied", "no Id: it has 256 bytes, over 255"}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("untold (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// TestLookUnseen has as many queue as are looked at, of one user, of all and of the whole bus, and one more; and one of whom nobody knows
+// whose it is.
+func TestLookUnseen(t *testing.T) {
+	for name, test := range map[string]struct {
+		helpers int
+		user    func(n int) uint32
+		unseen  int
+	}{
+		"of one user":       {helper.MaxOfUser, func(int) uint32 { return 7 }, 0},
+		"one more":          {helper.MaxOfUser + 1, func(int) uint32 { return 7 }, 1},
+		"of all":            {helper.MaxHelpers, func(n int) uint32 { return uint32(10 + n) }, 0},
+		"one more of all":   {helper.MaxHelpers + 1, func(n int) uint32 { return uint32(10 + n) }, 1},
+		"whose is it":       {1, func(int) uint32 { return nobody }, 1},
+		"more than is read": {helper.MaxSeen + 1, func(n int) uint32 { return uint32(10 + n) }, helper.MaxSeen + 1 - helper.MaxHelpers},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, r *rig) {
+				for n := range test.helpers {
+					unique := fmt.Sprintf(":1.%d", n)
+					r.bus.set(func() { r.bus.uids[unique] = test.user(n) })
+					r.queues(unique, unique)
+				}
+				view, _ := r.look()
+				if view.Unseen != test.unseen || len(view.Queue) != test.helpers-test.unseen {
+					t.Errorf("%d are seen, %d not, want %d", len(view.Queue), view.Unseen, test.unseen)
+				}
+			})
+		})
+	}
 }

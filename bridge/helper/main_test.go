@@ -29,6 +29,7 @@ type fakeBus struct {
 const (
 	hang   = "(hangs)"
 	fail   = "(fails)"
+	denied = "(is denied)"
 	nobody = 1
 )
 
@@ -50,6 +51,8 @@ func (b *fakeBus) ID(unique string, done func(string, error)) error {
 		b.hung[unique] = done
 	case fail:
 		go done("", errors.New("no such property"))
+	case denied:
+		go done("", helper.ErrDenied)
 	default:
 		go done(id, nil)
 	}

@@ -22,7 +22,7 @@ type sharedFlags struct {
 	ObjectPath string      `default:"${object_path}" help:"The path of the VM's object."`
 	Policy     []string    `placeholder:"FILE" sep:"none" help:"Cedar policies, added to the built-in ones. Repeatable."`
 	Audit      string      `default:"stderr" placeholder:"DEST" help:"Where the audit goes: stderr (the default), journal, none or a file, whose path has a /."`
-	VMState    vmstateFlag `name:"vmstate" placeholder:"ID,..." help:"Have QEMU migrate the state of helpers that queue for org.qemu.VMState1: add a dbus-vmstate object, unless it has one. All of them, or by --vmstate=ID,ID these, which must be there."`
+	VMState    vmstateFlag `name:"vmstate" placeholder:"ID,..." help:"Have QEMU migrate the state of helpers that queue for org.qemu.VMState1: add a dbus-vmstate object, unless it has one. All of them, or by --vmstate=ID,ID these, which must be there. 64 at most, 16 of one user."`
 
 	limitFlags `embed:""`
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/alecthomas/kong"
 
@@ -31,29 +30,11 @@ func (f *vmstateFlag) Decode(ctx *kong.DecodeContext) error {
 	return f.check()
 }
 
-// The limits of Ids: QEMU's own, and one of each helper that can be shown.
-const (
-	maxID  = 255 // bytes
-	maxIDs = 64
-)
-
 func (f *vmstateFlag) check() error {
-	if len(f.ids) > maxIDs {
-		return fmt.Errorf("%d Ids; %d are the most", len(f.ids), maxIDs)
+	if slices.Contains(f.ids, "") {
+		return errors.New("an Id is empty; want --vmstate for all helpers, or --vmstate=ID,ID for some")
 	}
-	for i, id := range f.ids {
-		switch {
-		case id == "":
-			return errors.New("an Id is empty; want --vmstate for all helpers, or --vmstate=ID,ID for some")
-		case !utf8.ValidString(id):
-			return fmt.Errorf("the Id %q is not UTF-8", id)
-		case len(id) > maxID:
-			return fmt.Errorf("an Id has %d bytes; %d are the most", len(id), maxID)
-		case slices.Contains(f.ids[:i], id):
-			return fmt.Errorf("the Id %q is there twice", id)
-		}
-	}
-	return nil
+	return f.config(false).Check()
 }
 
 // config is what the bridge is told. newBus: nobody was on the bus before.
