@@ -21,7 +21,7 @@ func Nearest(word string, known []string) string {
 			continue
 		}
 		d := slips(word, candidate)
-		if 2*d <= len(word) && (d < distance || d == distance && candidate < best) {
+		if 2*d <= letters && (d < distance || d == distance && candidate < best) {
 			best, distance = candidate, d
 		}
 	}
@@ -30,8 +30,5 @@ func Nearest(word string, known []string) string {
 
 // slips is in how many letters two words differ.
 func slips(word, candidate string) int {
-	if strings.EqualFold(word, candidate) {
-		return 0
-	}
-	return levenshtein.ComputeDistance(word, candidate)
+	return levenshtein.ComputeDistance(strings.ToLower(word), strings.ToLower(candidate))
 }

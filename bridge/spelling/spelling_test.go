@@ -13,7 +13,7 @@ func TestNearest(t *testing.T) {
 		"stop": "stop", "STOP": "stop", "stpo": "stop", "stopp": "stop", "sto": "stop", "top": "stop", "xtop": "stop",
 		"stopppp": "", "s": "", "so": "", "": "",
 		"query_status": "query-status", "Query-Status": "query-status", "query-stat": "query-stats",
-		"evenement": "événement", "b": "", "coool": "",
+		"evenement": "événement", "STPO": "stop", "QUERY-STAT": "query-stats", "éop": "", "b": "", "coool": "",
 		strings.Repeat("stop", 1<<20): "", "\xff\xfe": "",
 	} {
 		if got := spelling.Nearest(word, known); got != want {

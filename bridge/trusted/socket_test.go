@@ -32,6 +32,13 @@ func TestRemoveSocket(t *testing.T) {
 			}
 			return err
 		}, " is the socket of a program that is running"},
+		"one of datagrams": {func(path string) error { // by which there is no telling
+			l, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+			if err == nil {
+				t.Cleanup(func() { l.Close() })
+			}
+			return err
+		}, " may be the socket of a program that is running: dial unix PATH: connect: protocol wrong type for socket"},
 		"a file":      {func(path string) error { return os.WriteFile(path, nil, 0o600) }, " is there, and is no socket"},
 		"a directory": {func(path string) error { return os.Mkdir(path, 0o700) }, " is there, and is no socket"},
 		"a link":      {func(path string) error { return os.Symlink("nowhere", path) }, " is there, and is no socket"},
@@ -40,6 +47,7 @@ func TestRemoveSocket(t *testing.T) {
 		if removed, err := trusted.RemoveSocket(path); removed || err != nil {
 			t.Errorf("%s: before it is there: %v, %v", name, removed, err)
 		}
+		test.want = strings.ReplaceAll(test.want, "PATH", path)
 		if err := test.make(path); err != nil {
 			t.Fatal(err)
 		}

@@ -167,6 +167,13 @@ func (c *Cable) CutAt(t testing.TB, command string, send func()) {
 		c.Cut()
 		c.answers.Unlock()
 	case <-time.After(Timeout):
+		c.mu.Lock()
+		c.waiting = nil
+		c.mu.Unlock()
+		if f.began { // which it can't any more
+			c.Cut()
+			c.answers.Unlock()
+		}
 		t.Fatalf("QEMU has not executed %s within %v", command, Timeout)
 	}
 }
