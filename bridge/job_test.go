@@ -3,6 +3,7 @@ package bridge_test
 import (
 	"fmt"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -73,8 +74,11 @@ func TestJobIsKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	told(t, signals, fmt.Sprintf("+ job/j map[Current:2 Progress:0.25 StartTime:%d StartedBy:0 Status:running Total:8 Type:mirror]", eventTime))
-	m.answer("query-jobs", `[]`)
-	m.ends("j", "")
+	var ends sync.Once
+	m.script("query-jobs", func(_ *qmptest.QEMU, r *qmptest.Request) { // as it is asked while a job runs, and not before the job has ended
+		ends.Do(func() { m.ends("j", "") })
+		r.Return(`[]`)
+	})
 	told(t, signals, "! job/j map[Current:8 Progress:1 Status:concluded]", "* job/j true")
 	w.sync()
 	if status := v.job("j", "Status"); status != "concluded" {
