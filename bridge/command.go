@@ -121,10 +121,15 @@ func (r *request) setCommand(name string, arguments []byte) error {
 	if r.fdArgs, err = readFDArgs(name, arguments); err != nil {
 		return err
 	}
+	return r.checkNames()
+}
+
+// checkNames tells whether the names of descriptors among the command's arguments are ones that the caller may use.
+func (r *request) checkNames() error {
 	if len(r.placed.Args) > 0 {
 		return nil // they were checked as they were written
 	}
-	return fdarg.Check(name, arguments, nil, r.nameable())
+	return fdarg.Check(r.command.Name, r.command.Arguments, nil, r.nameable())
 }
 
 // setGiven is setCommand for arguments in which descriptors are given for names, unless err tells that there are none.

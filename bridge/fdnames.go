@@ -47,10 +47,11 @@ func closeFD(name string) qmp.Command {
 
 func fdNameArguments(name string) []byte { return withMember(nil, "fdname", name) }
 
-// isReserved tells whether a name can't be one of a caller's: b and a digit in front are the bridge's own, and "fd:" is what policies see in
-// place of one.
+// isReserved tells whether a name can't be one of a caller's: b and a digit in front are the bridge's own, "fd:" is what policies see in
+// place of one, and what begins with a digit QEMU takes for the number of a descriptor that it has itself.
 func isReserved(name string) bool {
-	return name == "" || name == "fd:" || len(name) > 1 && name[0] == 'b' && '0' <= name[1] && name[1] <= '9'
+	isDigit := func(c byte) bool { return '0' <= c && c <= '9' }
+	return name == "" || name == "fd:" || isDigit(name[0]) || len(name) > 1 && name[0] == 'b' && isDigit(name[1])
 }
 
 // maxFDName bounds a name of a caller's, in bytes.
@@ -76,7 +77,7 @@ func (n *fdnames) begin(c claim, name string) error {
 	case len(name) > maxFDName:
 		return failuref(errLimits, "getfd.fdname: %d bytes; %d are the most", len(name), maxFDName)
 	case isReserved(name):
-		return failuref(errInvalidArgs, "getfd.fdname: '%s' is reserved, as are all names that begin with b and a digit", name)
+		return failuref(errInvalidArgs, "getfd.fdname: '%s' can't be yours: a name is not empty, and does not begin with a digit, or with b and a digit", dbusText(name))
 	case o != nil && !o.isOf(c.sender):
 		return failuref(errAccessDenied, "getfd.fdname: a descriptor of the name '%s' is another caller's, or about to be closed; choose another name", dbusText(name))
 	case o == nil && !n.taken.may(c):

@@ -3,7 +3,8 @@ package bridge
 import (
 	"bytes"
 	"errors"
-	"fmt"
+
+	"github.com/go-json-experiment/json/jsontext"
 
 	"qmp-dbus-bridge/bridge/action"
 	"qmp-dbus-bridge/bridge/fdarg"
@@ -108,7 +109,8 @@ func (r *request) forwardable() error {
 
 // withMember is a JSON object, nil being an empty one, with a member in front.
 func withMember(object []byte, name, value string) []byte {
-	more := fmt.Appendf(nil, "{%q:%q", name, value) // neither has anything to escape
+	more, _ := jsontext.AppendQuote([]byte("{"), name)
+	more, _ = jsontext.AppendQuote(append(more, ':'), value) // what is no UTF-8 is replaced
 	if object == nil {
 		return append(more, '}')
 	}

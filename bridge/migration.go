@@ -63,7 +63,13 @@ func parseStart(r *request) error {
 func startMigration(r *request) {
 	option, _ := r.subject.(*string)
 	r.keepFDs()
-	r.whenHelpersAreReady(*option, func() { r.forwardShown(r.object.query) })
+	r.whenHelpersAreReady(*option, func() {
+		if err := r.checkNames(); err != nil { // once more: the caller may have closed its descriptor, and another have one of that name
+			r.fail(err)
+			return
+		}
+		r.forwardShown(r.object.query)
+	})
 }
 
 // content is the decoder at what is in any number of variants.

@@ -219,7 +219,7 @@ func TestSessionErrors(t *testing.T) {
 		`{"execute":"custom"}`:                                   `{"error": {"class": "DeviceNotFound", "desc": "no \"x\""}}`,
 		`{"execute":"qmp_capabilities"}`:                         `{"error": {"class": "CommandNotFound", "desc": "Capabilities negotiation is already complete, command ignored"}}`,
 		`{"execute":"a b"}`:                                      `{"error": {"class": "CommandNotFound", "desc": "The command \"a b\" has not been found"}}`,
-		`{"execute":"getfd","id":3}`:                             `{"id": 3, "error": {"class": "GenericError", "desc": "getfd.fdname: '' is reserved, as are all names that begin with b and a digit"}}`,
+		`{"execute":"getfd","id":3}`:                             `{"id": 3, "error": {"class": "GenericError", "desc": "getfd.fdname: '' can't be yours: a name is not empty, and does not begin with a digit, or with b and a digit"}}`,
 		`{"execute":"add-fd"}`:                                   `{"error": {"class": "GenericError", "desc": "No file descriptor supplied via SCM_RIGHTS"}}`,
 		`{"execute":"x","arguments":` + arguments(1<<10) + `}`:   `{"return": {}}`,
 		`{"execute":"x","arguments":` + arguments(1<<10+1) + `}`: `{"error": {"class": "GenericError", "desc": "x: the arguments are 1025 bytes of JSON; 1024 is the most"}}`,

@@ -232,6 +232,14 @@ func TestCheck(t *testing.T) {
 		{"device_add", `{"driver":"virtio-net-pci","ebpf-rss-fds":["mine","theirs"]}`, false},
 		{"object-add", `{"qom-type":"x-remote-object","id":"o","devid":"d","fd":"theirs"}`, false},
 		{"migrate-recover", `{"uri":"fd:theirs"}`, false},
+		{"device_add", `{"driver":"not known here","some-fds":"mine:theirs"}`, false},
+		{"device_add", `{"driver":"not known here","fd":"mine"}`, true},
+		{"blockdev-snapshot-sync", `{"snapshot-file":"json:{\"driver\":\"nbd\",\"server\":{\"type\":\"fd\",\"str\":\"theirs\"}}"}`, false},
+		{"change-backing-file", `{"backing-file":"json:{'server.type':'fd','server.str':'theirs'}"}`, false},
+		{"drive-mirror", `{"target":"json:{'server.type':'\\u0066d'}"}`, false},
+		{"drive-mirror", `{"target":"json:{'file':'json:{\\\"server.type\\\":\\\"fd\\\"}'}"}`, false},
+		{"drive-mirror", `{"target":"json:{'driver':'file','filename':'/x'}"}`, true},
+		{"drive-mirror", `{"target":"'fd'"}`, true},
 	} {
 		arguments, all := given(test.arguments)
 		if err := fdarg.Check(test.command, arguments, all, may); (err == nil) != test.ok {

@@ -21,7 +21,7 @@ type Names struct {
 // stands for a descriptor. Those that package schema has written for one are passed over. Errors are *schema.ArgumentError.
 func Check(command string, arguments []byte, given []schema.Descriptor, may Names) error {
 	sets := mentionsSet(arguments)
-	if !sets && !looksUp(command) && !bytes.Contains(arguments, []byte(`"fd"`)) {
+	if !sets && !looksUp(command) && !bytes.Contains(arguments, []byte(`"fd"`)) && !bytes.Contains(arguments, []byte(jsonPrefix)) {
 		return nil
 	}
 	var wrong error
@@ -35,11 +35,8 @@ func Check(command string, arguments []byte, given []schema.Descriptor, may Name
 		}
 		var text string
 		_ = json.Unmarshal(arguments[s.start:s.end], &text)
-		fault := error(nil)
-		if sets {
-			fault = checkSets(text, may)
-		}
-		if m := memberAt(command, t, s.path); fault == nil && m != nil && !m.use.IsSet() {
+		fault := checkNested(text, may)
+		if m := nameAt(command, t, s.path); fault == nil && m != nil {
 			fault = m.checkNames(text, may)
 		}
 		if fault != nil {
@@ -50,14 +47,27 @@ func Check(command string, arguments []byte, given []schema.Descriptor, may Name
 	return wrong
 }
 
+// nameAt finds the member that names descriptors at a place, nil if none does.
+func nameAt(command string, t tree, place []string) *member {
+	if m := memberAt(command, t, place); m != nil {
+		if m.use.IsSet() {
+			return nil
+		}
+		return m
+	}
+	if open[command] && slices.ContainsFunc(place, func(part string) bool { return strings.HasSuffix(part, "fd") || strings.HasSuffix(part, "fds") }) {
+		return &member{list: true}
+	}
+	return nil
+}
+
+// open are the commands whose members depend on what they make, of which members does not know all: there every text whose member's name
+// ends as those do that name descriptors is taken for one. Checking too many does no harm.
+var open = map[string]bool{"device_add": true, "netdev_add": true, "object-add": true}
+
 // looksUp tells whether a command looks for descriptors by name.
 func looksUp(command string) bool {
-	for _, m := range of[command] {
-		if !m.use.IsSet() {
-			return true
-		}
-	}
-	return false
+	return open[command] || slices.ContainsFunc(of[command], func(m *member) bool { return !m.use.IsSet() })
 }
 
 // checkNames checks the text of a member that names descriptors.
@@ -93,9 +103,22 @@ func mentionsSet(arguments []byte) bool {
 // maxEscaped is how often what is escaped may be so once more: QEMU needs it once, or twice for an image in an image.
 const maxEscaped = 16
 
-// checkSets checks all names of sets that are in a text, however escaped.
-func checkSets(text string, may Names) error {
+// jsonPrefix begins a file's name that is a block node's options.
+const jsonPrefix = "json:"
+
+// namesFD finds an address of the type fd in such options: QEMU's JSON has strings in either quotes.
+var namesFD = regexp.MustCompile(`["']fd["']`)
+
+var errNested = faultText("a name that begins with json: can't have a socket's address of type fd in it, where it is not seen whose the descriptor is; give the options to blockdev-add")
+
+// checkNested checks all names of sets that are in a text, and whether it has a block node's options that name a descriptor, however
+// escaped.
+func checkNested(text string, may Names) error {
+	isJSON := false
 	for range maxEscaped {
+		if isJSON = isJSON || strings.Contains(text, jsonPrefix); isJSON && namesFD.MatchString(text) {
+			return errNested
+		}
 		for rest, found := text, true; ; {
 			if _, rest, found = strings.Cut(rest, setPrefix); !found {
 				break

@@ -24,9 +24,10 @@ func stateOf(fd int) (is state, fault string) {
 	if flags&unix.O_PATH != 0 {
 		return is, "the descriptor is only of a path (O_PATH): open the file itself"
 	}
-	var stat unix.Stat_t
-	if err := unix.Fstat(fd, &stat); err != nil {
-		return is, os.NewSyscallError("fstat", err).Error()
+	var stat unix.Statx_t
+	// No file system is asked, which may be one of the caller's that does not answer.
+	if err := unix.Statx(fd, "", unix.AT_EMPTY_PATH|unix.AT_STATX_DONT_SYNC, unix.STATX_TYPE, &stat); err != nil {
+		return is, os.NewSyscallError("statx", err).Error()
 	}
 	return state{flags & unix.O_ACCMODE, stat.Mode&unix.S_IFMT == unix.S_IFSOCK}, ""
 }
