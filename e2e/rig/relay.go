@@ -19,15 +19,16 @@ type Cable struct {
 	mu      sync.Mutex // guards the two below: connections come and go in goroutines
 	ends    []*net.UnixConn
 	waiting *flight    // that CutAt waits for, or nil
-	answers sync.Mutex // held by who passes on what QEMU says, and while a flight is under way, so that nobody does
+	answers sync.Mutex // held by who passes on what QEMU says, and while a flight begins; before mu
 	all     sync.WaitGroup
 }
 
-// flight is a command from when QEMU gets it to when it has answered.
+// flight is a command from when QEMU gets it to the cut, after it has answered. Nothing of what QEMU says meanwhile is passed on.
 type flight struct {
 	command  []byte
 	began    bool
-	answered chan struct{} // closed when it has
+	ended    bool          // it has answered
+	answered chan struct{} // closed then
 }
 
 // Relay lays a cable to the socket at path; it goes with the test.
@@ -73,9 +74,11 @@ func (c *Cable) join(conn *net.UnixConn) {
 	})
 	c.all.Go(func() {
 		carry(conn, other, func(said []byte, pass func() error) error {
-			c.answer(said)
 			c.answers.Lock()
 			defer c.answers.Unlock()
+			if c.keeps(said) {
+				return nil
+			}
 			return pass()
 		})
 	})
@@ -125,22 +128,28 @@ func closeRights(rights []byte) {
 
 // ask notes what is said to QEMU, before it is. Each command is in one piece.
 func (c *Cable) ask(said []byte) {
+	c.answers.Lock() // what was answered before is passed on
+	defer c.answers.Unlock()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if f := c.waiting; f != nil && !f.began && bytes.Contains(said, f.command) {
+	if f := c.waiting; f != nil && bytes.Contains(said, f.command) {
 		f.began = true
-		c.answers.Lock()
 	}
 }
 
-// answer notes what QEMU says.
-func (c *Cable) answer(said []byte) {
+// keeps notes what QEMU says, and tells whether it is kept back: its events come before its answer, and by themselves.
+func (c *Cable) keeps(said []byte) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if f := c.waiting; f != nil && f.began && (bytes.Contains(said, []byte(`"return"`)) || bytes.Contains(said, []byte(`"error"`))) {
-		c.waiting = nil
+	f := c.waiting
+	if f == nil || !f.began {
+		return false
+	}
+	if !f.ended && (bytes.Contains(said, []byte(`"return"`)) || bytes.Contains(said, []byte(`"error"`))) {
+		f.ended = true
 		close(f.answered)
 	}
+	return true
 }
 
 // Cut ends the connections that there are; others may come.
@@ -150,7 +159,7 @@ func (c *Cable) Cut() {
 	for _, end := range c.ends {
 		end.Close()
 	}
-	c.ends = nil
+	c.ends, c.waiting = nil, nil
 }
 
 // CutAt cuts the cable when QEMU has executed or refused a command, and before anybody knows. send has it sent; nothing else may be under way
@@ -162,18 +171,10 @@ func (c *Cable) CutAt(t testing.TB, command string, send func()) {
 	c.waiting = f
 	c.mu.Unlock()
 	send()
+	defer c.Cut()
 	select {
 	case <-f.answered:
-		c.Cut()
-		c.answers.Unlock()
 	case <-time.After(Timeout):
-		c.mu.Lock()
-		c.waiting = nil
-		c.mu.Unlock()
-		if f.began { // which it can't any more
-			c.Cut()
-			c.answers.Unlock()
-		}
 		t.Fatalf("QEMU has not executed %s within %v", command, Timeout)
 	}
 }
