@@ -227,13 +227,17 @@ func TestJobDismissesItselfFirst(t *testing.T) {
 	if got := follow(t, signals); !strings.HasPrefix(got, "+ job/j ") {
 		t.Fatalf("signal %s", got)
 	}
+	m.hold("query-jobs", true)
 	m.client().Event("BLOCK_JOB_COMPLETED", `{"type": "mirror", "device": "j"}`)
+	held := m.nextHeld()
 	if _, err := c.call(at("job/j"), jobIf+".Dismiss"); err != nil {
 		t.Errorf("Dismiss: %v", err)
 	}
 	for got := ""; got != "- job/j"; got = follow(t, signals) {
 	}
 	m.answer("query-jobs", `[]`)
+	m.hold("query-jobs", false)
+	held.Return(`[]`)
 	m.script("job-dismiss", func(_ *qmptest.QEMU, r *qmptest.Request) { r.Fail("GenericError", "Job not found") })
 	if _, err := c.call(qmpPath, callJSON, "job-dismiss", `{"id": "j"}`); errorName(err) != ourError+"Qmp.GenericError" {
 		t.Errorf("job-dismiss of no job: %v, want GenericError", err)
