@@ -23,7 +23,7 @@ func (b *Bridge) onEvent(ev qmp.Event) {
 	}
 	b.mirror.hear(ev, b.unplugs.heard(ev))
 	if monitor := b.monitor(); monitor != nil {
-		b.fdsets.heard(monitor, ev.Name, func() bool { return b.keepsRemoved(monitor) })
+		b.fdsets.heard(monitor, ev.Name)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 
+	"qmp-dbus-bridge/bridge/fdarg"
 	"qmp-dbus-bridge/qmp"
 )
 
@@ -22,18 +23,18 @@ var endsUse = map[string]bool{
 }
 
 // heard takes in that an event came, or that a command was executed.
-func (s *fdsets) heard(monitor *qmp.Conn, name string, stays func() bool) {
+func (s *fdsets) heard(monitor *qmp.Conn, name string) {
 	switch {
 	case monitor == nil:
 	case endsUse[name]:
-		s.review(monitor, stays)
+		s.review(monitor)
 	case name == "RESUME":
-		s.resumed(monitor, stays)
+		s.resumed(monitor)
 	}
 }
 
 // review removes those sets that were kept for what is not there any more.
-func (s *fdsets) review(monitor *qmp.Conn, stays func() bool) {
+func (s *fdsets) review(monitor *qmp.Conn) {
 	kept := s.toReview()
 	if kept == nil {
 		return
@@ -45,11 +46,11 @@ func (s *fdsets) review(monitor *qmp.Conn, stays func() bool) {
 				going := goingOn(jobs.Return)
 				kept = slices.DeleteFunc(kept, func(k keptSet) bool { return inUse[k.id] || k.job != "" && going[k.job] })
 				for _, k := range kept {
-					s.remove(monitor, k.id, stays(), func() {})
+					s.remove(monitor, k.id, func() {})
 				}
 			}
 			if s.reviewed() {
-				s.review(monitor, stays)
+				s.review(monitor)
 			}
 		})
 	})
@@ -89,10 +90,9 @@ func (s *fdsets) reviewed() (again bool) {
 
 // setsIn finds the sets by whose names files are open: those that a reply to query-named-block-nodes names, in whatever.
 func setsIn(nodes []byte) map[int64]bool {
-	const prefix = "/dev/fdset/"
 	sets := map[int64]bool{}
 	for found := true; ; {
-		if _, nodes, found = bytes.Cut(nodes, []byte(prefix)); !found {
+		if _, nodes, found = bytes.Cut(nodes, []byte(fdarg.SetPrefix)); !found {
 			return sets
 		}
 		digits := nodes[:len(nodes)-len(bytes.TrimLeft(nodes, "0123456789"))]
@@ -108,40 +108,41 @@ func goingOn(jobs []byte) map[string]bool {
 	_ = json.Unmarshal(jobs, &told) // what it is not is none
 	going := map[string]bool{}
 	for _, job := range told {
-		going[job.ID] = job.Status != "concluded" && job.Status != "null"
+		going[job.ID] = job.Status != jobConcluded && job.Status != "null"
 	}
 	return going
 }
 
 // resumed has QEMU remove what it kept only because the guest did not run.
-func (s *fdsets) resumed(monitor *qmp.Conn, stays func() bool) {
+func (s *fdsets) resumed(monitor *qmp.Conn) {
 	s.mu.Lock()
 	keeps := s.unremoved > 0
 	s.mu.Unlock()
 	if keeps {
-		s.sweep(monitor, func() bool { return false })
+		s.sweep(monitor, func(*qmp.Conn) bool { return false })
 	}
 }
 
 // gather takes up a QEMU that has been reached, which may be the same as before.
-func (s *fdsets) gather(monitor *qmp.Conn, stays func() bool) {
+func (s *fdsets) gather(monitor *qmp.Conn) {
 	s.mu.Lock()
 	s.monitor = monitor
 	used := s.used
 	s.mu.Unlock()
 	if used {
-		s.sweep(monitor, stays)
-		s.review(monitor, stays)
+		s.sweep(monitor, s.keepsRemoved)
+		s.review(monitor)
 	}
 }
 
-// sweep removes the descriptors in sets that QEMU has from here and nobody needs, and forgets those that it has not any more.
-func (s *fdsets) sweep(monitor *qmp.Conn, stays func() bool) {
+// sweep removes the descriptors in sets that QEMU has from here and nobody needs, and forgets those that it has not any more. keeps tells
+// whether QEMU keeps what is removed.
+func (s *fdsets) sweep(monitor *qmp.Conn, keeps func(*qmp.Conn) bool) {
 	monitor.Start(qmp.Command{Name: "query-fdsets"}, func(reply qmp.Reply) {
 		if reply.Err != nil {
 			return
 		}
-		removals, orphans := s.reconcile(reply.Return, stays())
+		removals, orphans := s.reconcile(reply.Return, keeps(monitor))
 		for _, command := range removals {
 			monitor.Start(command, nil)
 		}

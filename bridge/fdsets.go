@@ -3,7 +3,6 @@ package bridge
 import (
 	"crypto/rand"
 	"encoding/binary"
-	"encoding/json"
 	"fmt"
 	"sync"
 
@@ -121,27 +120,20 @@ func removeOne(id, fd int64) qmp.Command {
 	return qmp.Command{Name: "remove-fd", Arguments: fmt.Appendf(nil, `{"fdset-id":%d,"fd":%d}`, id, fd)}
 }
 
-// keep has a set stay until the block nodes that are of it are gone, or the job, that a command with these arguments has begun.
-func (s *fdsets) keep(id int64, use fdarg.Use, arguments []byte) {
+// keep has a set stay until the block nodes that are of it are gone, or the job, that a command has begun.
+func (s *fdsets) keep(id int64, use fdarg.Use, command qmp.Command) {
 	kept := fdset{kept: true}
 	if use == fdarg.Job {
-		kept.job = jobID(arguments)
+		kept.job = inventory.StartedJob(command.Name, command.Arguments)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.sets[id] = &kept
 }
 
-func jobID(arguments []byte) string {
-	var told struct {
-		ID string `json:"job-id"`
-	}
-	_ = json.Unmarshal(arguments, &told) // they were written here
-	return told.ID
-}
-
 // remove has QEMU remove a set, and calls then. A QEMU that has gone tells nothing: what it still has, sweep removes.
-func (s *fdsets) remove(monitor *qmp.Conn, id int64, stays bool, then func()) {
+func (s *fdsets) remove(monitor *qmp.Conn, id int64, then func()) {
+	stays := s.keepsRemoved(monitor)
 	monitor.Start(removeSet(id), func(reply qmp.Reply) {
 		s.mu.Lock()
 		delete(s.sets, id)

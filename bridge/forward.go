@@ -54,7 +54,7 @@ func (r *request) start(done func(qmp.Reply)) {
 			return
 		}
 		r.bridge.fdnames.used(fdarg.Taken(r.command.Name, r.command.Arguments))
-		r.bridge.fdsets.heard(r.monitor, r.command.Name, r.keepsRemoved)
+		r.bridge.fdsets.heard(r.monitor, r.command.Name)
 		r.noteJobs()
 		r.bridge.mirror.learn(r.command)
 		done(reply)

@@ -70,7 +70,7 @@ func (b *Bridge) adopt(ctx context.Context, monitor *qmp.Conn) error {
 	select {
 	case <-shown:
 		b.fdnames.gather(monitor)
-		b.fdsets.gather(monitor, func() bool { return b.keepsRemoved(monitor) })
+		b.fdsets.gather(monitor)
 		return monitor.Err()
 	case <-monitor.Done():
 		return monitor.Err()

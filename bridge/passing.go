@@ -202,9 +202,9 @@ func (p *passing) after() (ends []func(then func())) {
 		case one.Use.IsSet() && one.err != nil:
 			p.bridge.fdsets.drop(one.set)
 		case one.Use.IsSet() && (failed || one.Use == fdarg.Once):
-			ends = append(ends, func(then func()) { p.bridge.fdsets.remove(p.monitor, one.set, p.bridge.keepsRemoved(p.monitor), then) })
+			ends = append(ends, func(then func()) { p.bridge.fdsets.remove(p.monitor, one.set, then) })
 		case one.Use.IsSet():
-			p.bridge.fdsets.keep(one.set, one.Use, p.command.Arguments)
+			p.bridge.fdsets.keep(one.set, one.Use, p.command)
 		case errors.Is(one.err, qmp.ErrClosed):
 			p.bridge.fdnames.stray(p.monitor, one.name)
 		case one.err == nil && (failed || !one.Taken):
@@ -222,8 +222,6 @@ func (r *request) nameable() fdarg.Names {
 		Set:  func(id int64) error { return r.bridge.fdsets.mayName(owner, id) },
 	}
 }
-
-func (r *request) keepsRemoved() bool { return r.bridge.keepsRemoved(r.monitor) }
 
 // serial tells the caller's calls apart.
 func (r *request) serial() uint32 {

@@ -3,6 +3,7 @@ package bridge
 import (
 	"fmt"
 
+	"qmp-dbus-bridge/bridge/fdarg"
 	"qmp-dbus-bridge/bridge/picture"
 	"qmp-dbus-bridge/qmp"
 	"qmp-dbus-bridge/schema/wire"
@@ -32,7 +33,7 @@ type canvas struct {
 }
 
 // name is how QEMU calls it.
-func (f *canvas) name() string { return fmt.Sprintf("/dev/fdset/%d", f.id) }
+func (f *canvas) name() string { return fmt.Sprint(fdarg.SetPrefix, f.id) }
 
 // begin begins with the fdset that was kept, or with a new one.
 func (s *shot) begin() {
@@ -94,7 +95,7 @@ func (s *shot) dumped(reply qmp.Reply) {
 		s.print()
 		return
 	}
-	s.bridge.fdsets.remove(s.monitor, s.set.id, false, s.print)
+	s.bridge.fdsets.remove(s.monitor, s.set.id, s.print)
 }
 
 // print makes the caller's picture, on a goroutine of its own: the QMP reader has others to serve.

@@ -14,11 +14,13 @@ const (
 // IsSet tells whether QEMU is given the descriptor as a set (add-fd), by whose name it is a file.
 func (u Use) IsSet() bool { return u != ByName }
 
+// SetPrefix is what the number of a set follows in its name as a file.
+const SetPrefix = "/dev/fdset/"
+
 // What a descriptor is decided as, in place of a name.
 const (
 	markerName = "fd:"
-	markerSet  = setPrefix
-	setPrefix  = "/dev/fdset/"
+	markerSet  = SetPrefix
 )
 
 // member is where a command takes a descriptor, or a name of one.

@@ -120,7 +120,7 @@ func checkNested(text string, may Names) error {
 			return errNested
 		}
 		for rest, found := text, true; ; {
-			if _, rest, found = strings.Cut(rest, setPrefix); !found {
+			if _, rest, found = strings.Cut(rest, SetPrefix); !found {
 				break
 			}
 			id, fault := setID(rest)
@@ -150,7 +150,7 @@ func setID(text string) (int64, error) {
 	return id, nil
 }
 
-var errNoSet = faultText("after " + setPrefix + " the number of a set has to follow, as add-fd tells it; a file descriptor of your own can be passed in its place (D-Bus type h)")
+var errNoSet = faultText("after " + SetPrefix + " the number of a set has to follow, as add-fd tells it; a file descriptor of your own can be passed in its place (D-Bus type h)")
 
 var errEscaped = faultText("escapes in escapes, " + strconv.Itoa(maxEscaped) + " times or more")
 
