@@ -38,23 +38,32 @@ func newOccupancy(most places) occupancy {
 }
 
 // may tells whether there is a place for c.
-func (o *occupancy) may(c claim) bool { return o.fullFor(c) == "" }
+func (o *occupancy) may(c claim) bool {
+	who, _ := o.full(c)
+	return who == ""
+}
 
-// fullFor says who has all places that they may have, so that there is none for c; it is empty if there is one.
+// fullFor says who has all places that they may have, so that there is none for c, and how many those are.
 func (o *occupancy) fullFor(c claim) string {
+	who, most := o.full(c)
+	return fmt.Sprintf("%s %d", who, most)
+}
+
+// full tells who has all places that they may have, and how many; nobody, "", if there is one for c.
+func (o *occupancy) full(c claim) (who string, most int) {
 	switch {
 	case o.sender[c.sender] >= o.most.sender:
-		return fmt.Sprintf("you have %d", o.most.sender)
+		return "you have", o.most.sender
 	case o.all >= o.most.all:
-		return fmt.Sprintf("all callers have %d", o.most.all)
+		return "all callers have", o.most.all
 	case c.admin:
-		return ""
+		return "", 0
 	case o.user[c.uid] >= o.most.user:
-		return fmt.Sprintf("your user has %d", o.most.user)
+		return "your user has", o.most.user
 	case o.users >= o.most.users:
-		return fmt.Sprintf("all users who are no administrators have %d", o.most.users)
+		return "all users who are no administrators have", o.most.users
 	}
-	return ""
+	return "", 0
 }
 
 // count adds a place of c, n = 1, or takes it off, n = -1.

@@ -23,6 +23,6 @@
 //	f := helper.New(helper.Config{Bus: bus, Show: show, Log: log})
 //	f.Poke()     // when something has changed on the bus
 //	f.Gone(":1.7")
-//	f.Look(func(v helper.View) { ... v.Migratable() ... })
+//	f.Look(func(v helper.View) { ... v.Queue ... })
 //	f.Close()
 package helper
