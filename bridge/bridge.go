@@ -15,6 +15,7 @@ import (
 	"qmp-dbus-bridge/bridge/access"
 	"qmp-dbus-bridge/bridge/audit"
 	"qmp-dbus-bridge/bridge/endpoint"
+	"qmp-dbus-bridge/bridge/fdpass"
 	"qmp-dbus-bridge/bridge/helper"
 	"qmp-dbus-bridge/bridge/qmpserver"
 	"qmp-dbus-bridge/qmp"
@@ -82,8 +83,7 @@ type Bridge struct {
 	reached       atomic.Pointer[qmp.Conn] // nil while there is none
 	losses        *losses                  // of signals
 	screens       *screens
-	fdsets        *fdsets
-	fdnames       *fdnames
+	holdings      *fdpass.Holdings // descriptors that QEMU has from here
 
 	address string                        // of the bus; empty before Join
 	seat    atomic.Pointer[endpoint.Conn] // nil before Join
@@ -104,11 +104,11 @@ func New(config Config) *Bridge {
 	}
 	b.paths.vm, b.paths.qmp = config.ObjectPath, config.ObjectPath+"/QMP"
 	b.known.Store(newCommands("", new(schema.Table)))
-	b.slots = newSlots(inTurn.forSender(config.Limits.Commands), b.wake)
+	b.slots = newSlots(inTurn.ForSender(config.Limits.Commands), b.wake)
 	b.urgent = newSlots(outOfBand, b.wake)
 	b.losses = &losses{announce: b.announceLost}
 	b.screens = newScreens(b)
-	b.fdsets, b.fdnames = newFDSets(b.keepsRemoved), newFDNames()
+	b.holdings = fdpass.New(b.guestRuns)
 	fixed := objects{}
 	vm := fixed.add(b.paths.vm, vmInterface(), objectManagerInterface())
 	fixed.add(b.paths.qmp, qmpInterface(b.commands), eventsInterface(b.commands))
@@ -275,7 +275,7 @@ func (b *Bridge) forget(sender string) {
 	b.subscriptions.forget(sender)
 	b.unplugs.forget(sender)
 	b.sessions.endOf(sender)
-	b.forgetFDs(sender)
+	b.holdings.Forget(sender)
 	b.helpers.Gone(sender)
 }
 

@@ -5,6 +5,7 @@ import (
 
 	"qmp-dbus-bridge/bridge/action"
 	"qmp-dbus-bridge/bridge/fdarg"
+	"qmp-dbus-bridge/bridge/fdpass"
 	"qmp-dbus-bridge/qmp"
 	"qmp-dbus-bridge/schema"
 	"qmp-dbus-bridge/schema/wire"
@@ -117,11 +118,7 @@ func (r *request) setCommand(name string, arguments []byte) error {
 		return failuref(errLimits, "%s: the arguments are %d bytes of JSON; %d is the most", dbusText(name), len(arguments), most)
 	}
 	r.command.Arguments = arguments
-	var err error
-	if r.fdArgs, err = readFDArgs(name, arguments); err != nil {
-		return err
-	}
-	return r.checkNames()
+	return cmp.Or(fdpass.CheckArguments(name, arguments), r.checkNames())
 }
 
 // checkNames tells whether the names of descriptors among the command's arguments are ones that the caller may use.
@@ -129,7 +126,7 @@ func (r *request) checkNames() error {
 	if len(r.placed.Args) > 0 {
 		return nil // they were checked as they were written
 	}
-	return fdarg.Check(r.command.Name, r.command.Arguments, nil, r.nameable())
+	return fdarg.Check(r.command.Name, r.command.Arguments, nil, r.bridge.holdings.Names(r.claim.Sender))
 }
 
 // setGiven is setCommand for arguments in which descriptors are given for names, unless err tells that there are none.
@@ -137,7 +134,7 @@ func (r *request) setGiven(name string, arguments []byte, given []schema.Descrip
 	if err != nil {
 		return cmp.Or(err, r.setCommand(name, nil))
 	}
-	if err := fdarg.Check(name, arguments, given, r.nameable()); err != nil {
+	if err := fdarg.Check(name, arguments, given, r.bridge.holdings.Names(r.claim.Sender)); err != nil {
 		return cmp.Or(err, r.setCommand(name, nil))
 	}
 	if r.placed, err = fdarg.Place(name, arguments, given, r.front.FDs()); err != nil {

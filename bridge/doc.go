@@ -28,11 +28,10 @@
 //
 // # The path of a descriptor
 //
-// What a caller gives in place of a string, package schema finds, package fdarg knows what for (its table is of facts about QEMU), and passing
-// hands over: getfd or add-fd, the command, closefd or remove-fd. The command is decided with a text in place of the name, and run with
-// the name. What QEMU keeps for block nodes and jobs is in fdsets, which asks when they may be gone (fdreview.go) and cleans up after a
-// connection; names that the end of one has left over are in fdnames. What callers pass with getfd and add-fd is in the same two, each with its
-// owner (fdcommand.go, fdownedsets.go).
+// What a caller gives in place of a string, package schema finds, package fdarg knows what for (its table is of facts about QEMU), and package
+// fdpass hands over: getfd or add-fd, the command, closefd or remove-fd. The command is decided with a text in place of the name, and run with
+// the name. What QEMU keeps for block nodes and jobs, what the end of a connection has left over, and what callers have passed with getfd and add-fd,
+// each with its owner, fdpass takes back. Here are the methods of those commands (fdcommand.go), and what fdpass is told (passing.go).
 //
 // # QMP sessions
 //

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"qmp-dbus-bridge/bridge/fdpass"
 	"qmp-dbus-bridge/bridge/picture"
 	"qmp-dbus-bridge/qmp"
 	"qmp-dbus-bridge/schema"
@@ -78,8 +79,10 @@ func failureOf(err error) *failure {
 		return &failure{qmpErrorPrefix + errorClass(refused.Class), dbusText(refused.Desc)}
 	case errors.Is(err, qmp.ErrClosed):
 		return &failure{errDisconnected, dbusText(err.Error())}
-	case errors.Is(err, wire.ErrLimit), errors.Is(err, qmp.ErrFull):
+	case errors.Is(err, wire.ErrLimit), errors.Is(err, qmp.ErrFull), errors.Is(err, fdpass.ErrLimit):
 		return &failure{errLimits, dbusText(err.Error())}
+	case errors.Is(err, fdpass.ErrOthers):
+		return &failure{errAccessDenied, dbusText(err.Error())}
 	case errors.Is(err, picture.ErrTooLarge):
 		return &failure{errReplyLimits, err.Error()}
 	case errors.Is(err, picture.ErrNoPicture):

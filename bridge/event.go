@@ -22,9 +22,7 @@ func (b *Bridge) onEvent(ev qmp.Event) {
 		b.mirror.enter(note)
 	}
 	b.mirror.hear(ev, b.unplugs.heard(ev))
-	if monitor := b.monitor(); monitor != nil {
-		b.fdsets.heard(monitor, ev.Name)
-	}
+	b.holdings.Heard(b.monitor(), ev.Name)
 }
 
 // touch has the state follow what a command may have changed.

@@ -7,7 +7,6 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"qmp-dbus-bridge/bridge/action"
-	"qmp-dbus-bridge/bridge/fdarg"
 	"qmp-dbus-bridge/bridge/inventory"
 	"qmp-dbus-bridge/qmp"
 )
@@ -53,8 +52,7 @@ func (r *request) start(done func(qmp.Reply)) {
 			r.refused(reply.Err)
 			return
 		}
-		r.bridge.fdnames.used(fdarg.Taken(r.command.Name, r.command.Arguments))
-		r.bridge.fdsets.heard(r.monitor, r.command.Name)
+		r.bridge.holdings.Executed(r.monitor, r.command)
 		r.noteJobs()
 		r.bridge.mirror.learn(r.command)
 		done(reply)

@@ -12,7 +12,7 @@ import (
 // listed here fails the test, so that a new package is given its place.
 var mayImport = map[string][]string{
 	"cmd/qmp-dbus-bridge": {"bridge", "bridge/access", "bridge/account", "bridge/action", "bridge/audit", "bridge/bus", "bridge/child", "bridge/endpoint", "bridge/patient", "bridge/policytext", "bridge/qmpserver", "bridge/sandbox", "qmp", "qmp/socket", "schema/wire"},
-	"bridge":              {"bridge/access", "bridge/action", "bridge/audit", "bridge/endpoint", "bridge/fdarg", "bridge/helper", "bridge/inventory", "bridge/picture", "bridge/qmpserver", "bridge/spelling", "bridge/turns", "qmp", "schema", "schema/wire"},
+	"bridge":              {"bridge/access", "bridge/action", "bridge/audit", "bridge/endpoint", "bridge/fdarg", "bridge/fdpass", "bridge/helper", "bridge/inventory", "bridge/picture", "bridge/qmpserver", "bridge/quota", "bridge/spelling", "bridge/turns", "qmp", "schema", "schema/wire"},
 	"bridge/access":       {"bridge/account", "bridge/action", "bridge/policytext", "bridge/trusted"},
 	"bridge/account":      {},
 	"bridge/action":       {},
@@ -21,11 +21,13 @@ var mayImport = map[string][]string{
 	"bridge/child":        {},
 	"bridge/endpoint":     {"bridge/turns", "qmp/socket", "schema/wire"},
 	"bridge/fdarg":        {"schema"},
+	"bridge/fdpass":       {"bridge/fdarg", "bridge/inventory", "bridge/quota", "qmp", "schema"},
 	"bridge/helper":       {"bridge/inventory"},
 	"bridge/inventory":    {"schema", "schema/wire"},
 	"bridge/patient":      {},
 	"bridge/policytext":   {"bridge/account", "bridge/action", "bridge/spelling"},
 	"bridge/qmpserver":    {"bridge/trusted", "qmp", "qmp/socket"},
+	"bridge/quota":        {},
 	"bridge/sandbox":      {},
 	"bridge/picture":      {},
 	"bridge/spelling":     {},

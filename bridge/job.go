@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"qmp-dbus-bridge/bridge/action"
+	"qmp-dbus-bridge/bridge/inventory"
 	"qmp-dbus-bridge/qmp"
 	"qmp-dbus-bridge/schema"
 	"qmp-dbus-bridge/schema/wire"
@@ -14,9 +15,6 @@ const (
 	jobCancel      = "job-cancel"
 	blockJobCancel = "block-job-cancel"
 )
-
-// jobConcluded is the Status of a job that has ended.
-const jobConcluded = "concluded"
 
 // jobMethods are those of org.qemu.VM1.Job.
 func jobMethods() []method {
@@ -41,7 +39,7 @@ func jobMethods() []method {
 // Error.
 func jobHasEnded(r *request, refused *qmp.Error) error {
 	o := r.bridge.object(r.Path)
-	if o == nil || o.value("Status").String() != jobConcluded {
+	if o == nil || o.value("Status").String() != inventory.Concluded {
 		return refused
 	}
 	how := "well"
@@ -50,7 +48,7 @@ func jobHasEnded(r *request, refused *qmp.Error) error {
 	}
 	return &qmp.Error{
 		Class: refused.Class,
-		Desc:  fmt.Sprintf("the job has ended %s: its Status is %s, and Dismiss removes it (%s)", how, jobConcluded, refused.Desc),
+		Desc:  fmt.Sprintf("the job has ended %s: its Status is %s, and Dismiss removes it (%s)", how, inventory.Concluded, refused.Desc),
 	}
 }
 

@@ -69,8 +69,7 @@ func (b *Bridge) adopt(ctx context.Context, monitor *qmp.Conn) error {
 	b.mirror.admit(a, func() { close(shown) })
 	select {
 	case <-shown:
-		b.fdnames.gather(monitor)
-		b.fdsets.gather(monitor)
+		b.holdings.Gather(monitor)
 		return monitor.Err()
 	case <-monitor.Done():
 		return monitor.Err()

@@ -11,6 +11,7 @@ import (
 	"qmp-dbus-bridge/bridge/audit"
 	"qmp-dbus-bridge/bridge/endpoint"
 	"qmp-dbus-bridge/bridge/fdarg"
+	"qmp-dbus-bridge/bridge/quota"
 	"qmp-dbus-bridge/qmp"
 	"qmp-dbus-bridge/schema"
 	"qmp-dbus-bridge/schema/wire"
@@ -49,12 +50,11 @@ type request struct {
 	plan      *schema.Command   // of the command that is forwarded, if QEMU has it
 	outOfBand bool              // QEMU is to execute it past the others
 	slots     *slots            // where a place is taken; nil if none
-	claim     claim             // the one on that place
+	claim     quota.Claim       // the one on that place
 	kept      []int             // descriptors of the call, see keepFDs
 	onRelease func()            // gives back what else is held until the end; nil if nothing is
 	command   qmp.Command       // of a method that forwards one
 	placed    fdarg.Placed      // the descriptors among its arguments
-	fdArgs    fdArgs            // of a command that gives QEMU a descriptor or takes one back
 	subject   any               // what parse found in the arguments for run
 }
 
@@ -107,7 +107,7 @@ func (r *request) begin(queue string) bool {
 	slots := r.lane()
 	r.bridge.giveBack(queue, slots)
 	if slots != nil {
-		r.claim = claim{queue, r.caller.UID, r.policy.Administers(r.caller)}
+		r.claim = quota.Claim{Sender: queue, UID: r.caller.UID, Admin: r.policy.Administers(r.caller)}
 		if !slots.take(&r.claim) {
 			return false
 		}

@@ -16,8 +16,8 @@ type screens struct {
 	mu        sync.Mutex // guards all below; held for a few steps, and to close kept
 	busy      bool       // a shot is on its way
 	beginning bool       // and whoever began it is not back yet
-	waiting   []*request // in their order; each has a place for commands, so they are fewer than inTurn.all
-	kept      *canvas    // that QEMU has between two shots; see keepsRemoved
+	waiting   []*request // in their order; each has a place for commands, so they are fewer than inTurn.All
+	kept      *canvas    // that QEMU has between two shots; see fdpass.Holdings.KeepsRemoved
 }
 
 func newScreens(b *Bridge) *screens {
@@ -81,7 +81,7 @@ func (s *screens) keepFor(set *canvas) {
 // drop lets go of a canvas that no shot will have.
 func (s *screens) drop(set *canvas) {
 	_ = set.Close() // nothing depends on what was in it
-	s.bridge.fdsets.drop(set.id)
+	set.passed.Drop()
 }
 
 // disconnect lets go of what was kept for a QEMU that has gone, after that is known to all.

@@ -11,6 +11,7 @@ import (
 	"qmp-dbus-bridge/bridge/access"
 	"qmp-dbus-bridge/bridge/action"
 	"qmp-dbus-bridge/bridge/qmpserver"
+	"qmp-dbus-bridge/bridge/quota"
 	"qmp-dbus-bridge/qmp"
 	"qmp-dbus-bridge/schema"
 )
@@ -23,8 +24,8 @@ type session struct {
 	conn    *qmpserver.Conn
 	name    string // in slots, and the audit's of one who is not on the bus
 	caller  *access.Caller
-	onBus   bool  // the caller is, by another name
-	claim   claim // on its place
+	onBus   bool        // the caller is, by another name
+	claim   quota.Claim // on its place
 	hears   hearing
 
 	woken    chan struct{} // holds one; see slots
@@ -45,7 +46,7 @@ func (s *session) run() {
 	s.end()
 	_ = s.conn.Flush() // why it ended is no news
 	s.bridge.giveBack(s.name, nil)
-	s.bridge.forgetFDs(s.name)
+	s.bridge.holdings.Forget(s.name)
 	if err := s.conn.Close(); err != nil {
 		s.bridge.log.Error("closing a QMP session", "error", err)
 	}

@@ -10,12 +10,13 @@ import (
 	"qmp-dbus-bridge/bridge/access"
 	"qmp-dbus-bridge/bridge/action"
 	"qmp-dbus-bridge/bridge/qmpserver"
+	"qmp-dbus-bridge/bridge/quota"
 	"qmp-dbus-bridge/qmp"
 )
 
 // sessionPlaces are those of QMP sessions at a time. Each is a thread, and what its client does not take: up to
 // qmpserver.MaxWaiting.
-var sessionPlaces = places{sender: 4, user: 8, users: 12, all: 16}
+var sessionPlaces = quota.Places{Sender: 4, User: 8, Users: 12, All: 16}
 
 // sessionNames are what sessions are called: unique names that no bus gives.
 const sessionNames = ":qmp.%d"
@@ -25,14 +26,14 @@ type sessions struct {
 	running sync.WaitGroup
 
 	mu     sync.Mutex // guards what follows, and Add of running before closed
-	taken  occupancy
+	taken  quota.Taken
 	byName map[string]*session
 	named  uint64 // sessions; no name is used again
 	closed bool
 }
 
 func newSessions() *sessions {
-	return &sessions{taken: newOccupancy(sessionPlaces), byName: map[string]*session{}}
+	return &sessions{taken: quota.NewTaken(sessionPlaces), byName: map[string]*session{}}
 }
 
 // newName is that of the next session.
@@ -51,7 +52,7 @@ func (b *Bridge) openSession(conn *qmpserver.Conn, name string, caller *access.C
 	}
 	s := &session{
 		bridge: b, monitor: qemu, conn: conn, name: name, caller: caller, onBus: onBus,
-		claim: claim{caller.Name, caller.UID, b.policy.Load().Administers(caller)},
+		claim: quota.Claim{Sender: caller.Name, UID: caller.UID, Admin: b.policy.Load().Administers(caller)},
 		woken: make(chan struct{}, 1), answered: make(chan struct{}, 1), ended: make(chan struct{}),
 	}
 	if err := b.sessions.add(s, qemu.Version()); err != nil {
@@ -94,14 +95,14 @@ func (all *sessions) add(s *session, version qmp.Version) error {
 	switch {
 	case all.closed:
 		return net.ErrClosed
-	case !all.taken.may(s.claim):
+	case !all.taken.May(s.claim):
 		return failuref(errLimits, "there are too many QMP sessions, of your user or of all: %d of one user, %d in all; close some",
-			sessionPlaces.user, sessionPlaces.all)
+			sessionPlaces.User, sessionPlaces.All)
 	}
 	if err := s.conn.Greet(version); err != nil {
 		return err
 	}
-	all.taken.count(s.claim, 1)
+	all.taken.Count(s.claim, 1)
 	all.byName[s.name] = s
 	all.running.Go(s.run)
 	return nil
@@ -112,7 +113,7 @@ func (all *sessions) remove(s *session) {
 	all.mu.Lock()
 	defer all.mu.Unlock()
 	delete(all.byName, s.name)
-	all.taken.count(s.claim, -1)
+	all.taken.Count(s.claim, -1)
 }
 
 func (all *sessions) find(name string) *session {

@@ -1,9 +1,7 @@
 package bridge
 
 import (
-	"fmt"
-
-	"qmp-dbus-bridge/bridge/fdarg"
+	"qmp-dbus-bridge/bridge/fdpass"
 	"qmp-dbus-bridge/bridge/picture"
 	"qmp-dbus-bridge/qmp"
 	"qmp-dbus-bridge/schema/wire"
@@ -24,16 +22,12 @@ type shot struct {
 	err     error
 }
 
-// canvas is a file that a QEMU has to write a picture into, by a set of descriptors. QEMU 9.1 and later keep that over the end of a
-// connection; fdsets has it removed when QEMU has been reached again.
+// canvas is a file that a QEMU has to write a picture into, by a set of descriptors.
 type canvas struct {
 	*picture.File
 	monitor *qmp.Conn
-	id      int64
+	passed  *fdpass.Set
 }
-
-// name is how QEMU calls it.
-func (f *canvas) name() string { return fmt.Sprint(fdarg.SetPrefix, f.id) }
 
 // begin begins with the fdset that was kept, or with a new one.
 func (s *shot) begin() {
@@ -59,25 +53,25 @@ func (s *shot) addFD() {
 		s.giveUp(err)
 		return
 	}
-	id, err := s.bridge.fdsets.begin(s.monitor)
+	set, err := s.bridge.holdings.NewSet(s.monitor)
 	if err != nil {
 		_ = file.Close()
 		s.giveUp(err)
 		return
 	}
-	s.set = &canvas{File: file, monitor: s.monitor, id: id}
+	s.set = &canvas{File: file, monitor: s.monitor, passed: set}
 	writer, err := file.Writer()
 	if err != nil {
-		s.bridge.fdsets.drop(id)
+		set.Drop()
 		s.giveUp(err)
 		return
 	}
-	s.monitor.Start(s.bridge.fdsets.add(id, writer), s.added)
+	set.Add(s.monitor, writer, s.added)
 }
 
 func (s *shot) added(reply qmp.Reply) {
 	if reply.Err != nil {
-		s.bridge.fdsets.drop(s.set.id)
+		s.set.passed.Drop()
 		s.giveUp(reply.Err)
 		return
 	}
@@ -86,16 +80,16 @@ func (s *shot) added(reply qmp.Reply) {
 
 // dump has QEMU write the picture.
 func (s *shot) dump() {
-	s.forwardInto("filename", s.set.name(), s.dumped)
+	s.forwardInto("filename", s.set.passed.Name(), s.dumped)
 }
 
 func (s *shot) dumped(reply qmp.Reply) {
 	s.err = reply.Err
-	if s.keep = s.bridge.keepsRemoved(s.monitor); s.keep {
+	if s.keep = s.bridge.holdings.KeepsRemoved(s.monitor); s.keep {
 		s.print()
 		return
 	}
-	s.bridge.fdsets.remove(s.monitor, s.set.id, s.print)
+	s.set.passed.Remove(s.monitor, s.print)
 }
 
 // print makes the caller's picture, on a goroutine of its own: the QMP reader has others to serve.

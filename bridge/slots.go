@@ -3,15 +3,16 @@ package bridge
 import (
 	"sync"
 
+	"qmp-dbus-bridge/bridge/quota"
 	"qmp-dbus-bridge/bridge/turns"
 )
 
 var (
 	// inTurn are those of commands that QEMU executes in turn. It stops reading a monitor with 8
 	// waiting (QMP_REQ_QUEUE_LEN_MAX in its monitor/qmp.c), and one is left to the bridge's own.
-	inTurn = places{sender: maxCommandsPerSender, user: 5, users: 6, all: 7}
+	inTurn = quota.Places{Sender: maxCommandsPerSender, User: 5, Users: 6, All: 7}
 	// outOfBand are those past the others: they are for a QEMU that is stuck, and then stay there.
-	outOfBand = places{sender: 2, user: 4, users: 6, all: 8}
+	outOfBand = quota.Places{Sender: 2, User: 4, Users: 6, All: 8}
 )
 
 // maxCommandsPerSender is the default of Limits.Commands.
@@ -23,34 +24,34 @@ const maxCommandsPerSender = 4
 type slots struct {
 	wake func(sender string) // called when a sender that found none has got one
 
-	mu      sync.Mutex // guards all below; held for a few steps, never while waking
-	taken   occupancy  // or reserved
-	granted map[string]claim
-	waiting turns.List[uint32, claim]
+	mu      sync.Mutex  // guards all below; held for a few steps, never while waking
+	taken   quota.Taken // or reserved
+	granted map[string]quota.Claim
+	waiting turns.List[uint32, quota.Claim]
 }
 
-func newSlots(most places, wake func(string)) *slots {
-	return &slots{wake: wake, taken: newOccupancy(most), granted: map[string]claim{}}
+func newSlots(most quota.Places, wake func(string)) *slots {
+	return &slots{wake: wake, taken: quota.NewTaken(most), granted: map[string]quota.Claim{}}
 }
 
 // take takes a place for c, or notes that it waits for one. What was taken, for free, is c as it
 // is then.
-func (s *slots) take(c *claim) bool {
+func (s *slots) take(c *quota.Claim) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if granted, found := s.granted[c.sender]; found {
-		delete(s.granted, c.sender)
+	if granted, found := s.granted[c.Sender]; found {
+		delete(s.granted, c.Sender)
 		*c = granted
 		return true
 	}
-	if s.waits(c.sender) {
+	if s.waits(c.Sender) {
 		return false
 	}
-	if s.taken.may(*c) {
-		s.taken.count(*c, 1)
+	if s.taken.May(*c) {
+		s.taken.Count(*c, 1)
 		return true
 	}
-	s.waiting.Add(c.uid, *c)
+	s.waiting.Add(c.UID, *c)
 	return false
 }
 
@@ -63,22 +64,22 @@ func (s *slots) waits(sender string) bool {
 	return found
 }
 
-func (s *slots) find(sender string) (claim, bool) {
-	return s.waiting.Find(func(c claim) bool { return c.sender == sender })
+func (s *slots) find(sender string) (quota.Claim, bool) {
+	return s.waiting.Find(func(c quota.Claim) bool { return c.Sender == sender })
 }
 
 // free gives a place back, and passes it to whose turn it is.
-func (s *slots) free(c claim) {
+func (s *slots) free(c quota.Claim) {
 	s.mu.Lock()
-	s.taken.count(c, -1)
-	next, found := s.waiting.Next(s.taken.may)
+	s.taken.Count(c, -1)
+	next, found := s.waiting.Next(s.taken.May)
 	if found {
-		s.granted[next.sender] = next
-		s.taken.count(next, 1)
+		s.granted[next.Sender] = next
+		s.taken.Count(next, 1)
 	}
 	s.mu.Unlock()
 	if found {
-		s.wake(next.sender)
+		s.wake(next.Sender)
 	}
 }
 

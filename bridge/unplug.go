@@ -6,12 +6,13 @@ import (
 	"time"
 
 	"qmp-dbus-bridge/bridge/inventory"
+	"qmp-dbus-bridge/bridge/quota"
 	"qmp-dbus-bridge/qmp"
 )
 
 // unplugPlaces is how many calls of Unplug may wait at a time: as many as a large VM has drives. Each keeps a call and room for
 // its record, some 1 KiB.
-var unplugPlaces = places{sender: 16, user: 32, users: 48, all: 64}
+var unplugPlaces = quota.Places{Sender: 16, User: 32, Users: 48, All: 64}
 
 // unplugs are the calls of Unplug that wait for a guest to let go of a device. An unplug is at an end when it is no more
 // in waiting; whoever takes it out answers the call, without the lock.
@@ -19,14 +20,14 @@ type unplugs struct {
 	mirror *mirror
 
 	mu      sync.Mutex // guards all below and what is in waiting; held for a few steps
-	taken   occupancy
+	taken   quota.Taken
 	waiting map[*unplug]bool
 }
 
 // unplug is one such call.
 type unplug struct {
 	request  *request
-	claim    claim
+	claim    quota.Claim
 	patience time.Duration
 
 	accepted bool        // QEMU has accepted it, so it has no slot any more
@@ -38,7 +39,7 @@ type unplug struct {
 type verdict struct{ err error }
 
 func newUnplugs(mirror *mirror) *unplugs {
-	return &unplugs{mirror: mirror, taken: newOccupancy(unplugPlaces), waiting: map[*unplug]bool{}}
+	return &unplugs{mirror: mirror, taken: quota.NewTaken(unplugPlaces), waiting: map[*unplug]bool{}}
 }
 
 // begin runs the request's device_del. It waits from then on, since the event may come before QEMU's answer does.
@@ -62,10 +63,10 @@ func (us *unplugs) begin(r *request, patience time.Duration) {
 func (us *unplugs) enter(u *unplug) bool {
 	us.mu.Lock()
 	defer us.mu.Unlock()
-	if !us.taken.may(u.claim) {
+	if !us.taken.May(u.claim) {
 		return false
 	}
-	us.taken.count(u.claim, 1)
+	us.taken.Count(u.claim, 1)
 	us.waiting[u] = true
 	return true
 }
@@ -75,7 +76,7 @@ func (us *unplugs) leave(u *unplug) {
 	us.mu.Lock()
 	defer us.mu.Unlock()
 	delete(us.waiting, u)
-	us.taken.count(u.claim, -1)
+	us.taken.Count(u.claim, -1)
 }
 
 // accept has u's time run, unless its verdict has come.

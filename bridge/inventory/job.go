@@ -12,8 +12,8 @@ type job struct {
 	Error   string `json:"error"`
 }
 
-// concluded is the JobStatus of a job that has ended.
-const concluded = "concluded"
+// Concluded is the JobStatus of a job that has ended.
+const Concluded = "concluded"
 
 // atWork are the values of JobStatus in which a job gets on, or its aim moves away, which no event tells.
 var atWork = map[string]bool{"running": true, "ready": true}

@@ -51,7 +51,7 @@ var jobEvents = map[string]func(l *Ledger, told jobEvent, at int64) (changed boo
 		switch told.Status {
 		case "created":
 			return l.begin(told.ID, at)
-		case concluded:
+		case Concluded:
 			l.end(told.ID, nil)
 		case "null":
 			return l.forget(told.ID)
@@ -207,7 +207,7 @@ func (l *Ledger) forget(id string) (changed bool) {
 
 // outcome is a job that has ended.
 func (e jobEvent) outcome(failure string) *Item {
-	item := readJob(job{ID: e.Device, Type: e.Type, Status: concluded, Current: e.Offset, Total: e.Length, Error: failure})
+	item := readJob(job{ID: e.Device, Type: e.Type, Status: Concluded, Current: e.Offset, Total: e.Length, Error: failure})
 	return &item
 }
 
@@ -219,7 +219,7 @@ func (r *run) item(told Item) Item {
 	now := told
 	now.Values = slices.Clone(told.Values)
 	now.Values[jobStartedBy], now.Values[jobStartTime] = Number(uint64(r.startedBy)), Number(r.startTime)
-	if r.ended && told.Values[jobStatus] == Text(concluded) {
+	if r.ended && told.Values[jobStatus] == Text(Concluded) {
 		now.End = r.number
 	}
 	return now

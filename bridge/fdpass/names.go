@@ -1,4 +1,4 @@
-package bridge
+package fdpass
 
 import (
 	"cmp"
@@ -6,46 +6,49 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/go-json-experiment/json/jsontext"
+
+	"qmp-dbus-bridge/bridge/quota"
 	"qmp-dbus-bridge/qmp"
+	"qmp-dbus-bridge/schema"
 )
 
-// ownedFDs is how many descriptors callers may have in QEMU by getfd, and as many by add-fd. A QMP session is a caller of its own. QEMU usually
-// may have 1024.
-var ownedFDs = places{sender: 16, user: 32, users: 48, all: 64}
-
-// fdnames knows descriptors that QEMU has by name. Those that callers have passed with getfd are theirs alone. Of the bridge's own it knows
+// names knows descriptors that QEMU has by name. Those that callers have passed with getfd are theirs alone. Of the bridge's own it knows
 // those that QEMU could not be told to close. QEMU keeps all of them over the end of a connection to its monitor.
-type fdnames struct {
+type names struct {
 	mu      sync.Mutex // guards all below; held for a few steps
 	monitor *qmp.Conn  // the one that gather had last, by which QEMU is told to close what nobody needs
-	taken   occupancy
-	owned   map[string]*ownedFD
+	taken   quota.Taken
+	owned   map[string]*ownedName
 	strays  []string // of the bridge's own, that QEMU is to be told to close when it has been reached again
 }
 
-// ownedFD is a descriptor of a caller's, or one that is on its way.
-type ownedFD struct {
-	claim  claim
+// ownedName is a descriptor of a caller's, or one that is on its way.
+type ownedName struct {
+	claim  quota.Claim
 	there  bool // QEMU has it, as far as that is known
 	stray  bool // it may have, and the caller was told that it failed
 	onWay  int  // commands under way that change that
 	orphan bool // nobody's any more, because the caller has left or it is a stray; QEMU is to close it
 }
 
-func newFDNames() *fdnames {
-	return &fdnames{taken: newOccupancy(ownedFDs), owned: map[string]*ownedFD{}}
+func newNames() *names {
+	return &names{taken: quota.NewTaken(ownPlaces), owned: map[string]*ownedName{}}
 }
 
 // getFD is the command that gives QEMU a descriptor by name.
 func getFD(name string, fd int) qmp.Command {
-	return qmp.Command{Name: "getfd", Arguments: fdNameArguments(name), FDs: []int{fd}}
+	return qmp.Command{Name: "getfd", Arguments: nameArguments(name), FDs: []int{fd}}
 }
 
 func closeFD(name string) qmp.Command {
-	return qmp.Command{Name: "closefd", Arguments: fdNameArguments(name)}
+	return qmp.Command{Name: "closefd", Arguments: nameArguments(name)}
 }
 
-func fdNameArguments(name string) []byte { return withMember(nil, "fdname", name) }
+func nameArguments(name string) []byte {
+	arguments, _ := jsontext.AppendQuote([]byte(`{"fdname":`), name) // what is no UTF-8 is replaced
+	return append(arguments, '}')
+}
 
 // isReserved tells whether a name can't be one of a caller's: b and a digit in front are the bridge's own, "fd:" is what policies see in
 // place of one, and what begins with a digit QEMU takes for the number of a descriptor that it has itself.
@@ -54,12 +57,12 @@ func isReserved(name string) bool {
 	return name == "" || name == "fd:" || isDigit(name[0]) || len(name) > 1 && name[0] == 'b' && isDigit(name[1])
 }
 
-// maxFDName bounds a name of a caller's, in bytes.
-const maxFDName = 255
+// maxName bounds a name of a caller's, in bytes.
+const maxName = 255
 
 // mayName tells whether a caller may name a descriptor: its own only. What nobody has passed is not looked for, so that nobody gets one that
 // comes meanwhile.
-func (n *fdnames) mayName(owner, name string) error {
+func (n *names) mayName(owner, name string) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if o := n.owned[name]; !o.isOf(owner) || isReserved(name) {
@@ -69,23 +72,26 @@ func (n *fdnames) mayName(owner, name string) error {
 }
 
 // begin notes that a caller passes a descriptor. A name that is its own already, QEMU gives to the new one.
-func (n *fdnames) begin(c claim, name string) error {
+func (n *names) begin(c quota.Claim, name string) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	o := n.owned[name]
 	switch {
-	case len(name) > maxFDName:
-		return failuref(errLimits, "getfd.fdname: %d bytes; %d are the most", len(name), maxFDName)
+	case len(name) > maxName:
+		return refusef(ErrLimit, "getfd.fdname: %d bytes; %d are the most", len(name), maxName)
 	case isReserved(name):
-		return failuref(errInvalidArgs, "getfd.fdname: '%s' can't be yours: a name is not empty, and does not begin with a digit, or with b and a digit", dbusText(name))
-	case o != nil && !o.isOf(c.sender):
-		return failuref(errAccessDenied, "getfd.fdname: a descriptor of the name '%s' is another caller's, or about to be closed; choose another name", dbusText(name))
-	case o == nil && !n.taken.may(c):
-		return failuref(errLimits, "of the descriptors that QEMU may have by getfd, %s, which is the most; close some (closefd)", n.taken.fullFor(c))
+		return &schema.ArgumentError{
+			Path: "getfd.fdname",
+			Text: fmt.Sprintf("'%s' can't be yours: a name is not empty, and does not begin with a digit, or with b and a digit", name),
+		}
+	case o != nil && !o.isOf(c.Sender):
+		return refusef(ErrOthers, "getfd.fdname: a descriptor of the name '%s' is another caller's, or about to be closed; choose another name", name)
+	case o == nil && !n.taken.May(c):
+		return refusef(ErrLimit, "of the descriptors that QEMU may have by getfd, %s, which is the most; close some (closefd)", n.taken.FullFor(c))
 	case o == nil:
-		o = &ownedFD{claim: c}
+		o = &ownedName{claim: c}
 		n.owned[name] = o
-		n.taken.count(c, 1)
+		n.taken.Count(c, 1)
 	}
 	o.stray = false // QEMU closes the one before
 	o.onWay++
@@ -93,22 +99,22 @@ func (n *fdnames) begin(c claim, name string) error {
 }
 
 // isOf tells whether it is there and a caller's.
-func (o *ownedFD) isOf(owner string) bool { return o != nil && o.claim.sender == owner && !o.orphan }
+func (o *ownedName) isOf(owner string) bool { return o != nil && o.claim.Sender == owner && !o.orphan }
 
 // beginClose notes that a caller has one closed.
-func (n *fdnames) beginClose(c claim, name string) error {
+func (n *names) beginClose(c quota.Claim, name string) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	o := n.owned[name]
-	if !o.isOf(c.sender) {
-		return &qmp.Error{Class: qmpClassGeneric, Desc: fmt.Sprintf("File descriptor named '%s' not found: you have passed none of this name", name)}
+	if !o.isOf(c.Sender) {
+		return &qmp.Error{Class: "GenericError", Desc: fmt.Sprintf("File descriptor named '%s' not found: you have passed none of this name", name)}
 	}
 	o.onWay++
 	return nil
 }
 
 // settle takes in what a getfd (there) or closefd has become, which was sent on that connection.
-func (n *fdnames) settle(monitor *qmp.Conn, name string, there bool, err error) {
+func (n *names) settle(monitor *qmp.Conn, name string, there bool, err error) {
 	n.mu.Lock()
 	o := n.owned[name]
 	o.onWay--
@@ -129,20 +135,14 @@ func (n *fdnames) settle(monitor *qmp.Conn, name string, there bool, err error) 
 	n.end(on, name)
 }
 
-// isTold tells whether QEMU has answered a command: else it may not have executed it.
-func isTold(err error) bool {
-	_, refused := errors.AsType[*qmp.Error](err)
-	return err == nil || refused
-}
-
 // mayEnd forgets a descriptor that QEMU has not got. Of one that it has, and nobody needs, it returns the connection by which it is to be
 // closed: the next thing is end. The lock is held.
-func (n *fdnames) mayEnd(name string, o *ownedFD) (on *qmp.Conn) {
+func (n *names) mayEnd(name string, o *ownedName) (on *qmp.Conn) {
 	switch {
 	case o.onWay > 0:
 	case !o.there:
 		delete(n.owned, name)
-		n.taken.count(o.claim, -1)
+		n.taken.Count(o.claim, -1)
 	case o.orphan && n.monitor != nil:
 		o.onWay++
 		return n.monitor
@@ -151,14 +151,14 @@ func (n *fdnames) mayEnd(name string, o *ownedFD) (on *qmp.Conn) {
 }
 
 // end has QEMU close what mayEnd has found, if anything. Until it is closed nobody can pass another of this name.
-func (n *fdnames) end(on *qmp.Conn, name string) {
+func (n *names) end(on *qmp.Conn, name string) {
 	if on != nil {
 		on.Start(closeFD(name), func(reply qmp.Reply) { n.settle(on, name, false, reply.Err) })
 	}
 }
 
 // used notes that a command has taken descriptors.
-func (n *fdnames) used(names []string) {
+func (n *names) used(names []string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, name := range names {
@@ -170,12 +170,12 @@ func (n *fdnames) used(names []string) {
 }
 
 // forget has QEMU close those of a caller that has left.
-func (n *fdnames) forget(owner string) {
-	n.orphan(func(o *ownedFD) bool { return o.claim.sender == owner && !o.orphan }, nil)
+func (n *names) forget(owner string) {
+	n.orphan(func(o *ownedName) bool { return o.claim.Sender == owner && !o.orphan }, nil)
 }
 
 // orphan has QEMU close those that leave tells. by is a connection that is the one from now on, nil if it is as it was.
-func (n *fdnames) orphan(leave func(*ownedFD) bool, by *qmp.Conn) {
+func (n *names) orphan(leave func(*ownedName) bool, by *qmp.Conn) {
 	n.mu.Lock()
 	n.monitor = cmp.Or(by, n.monitor)
 	left := map[string]*qmp.Conn{}
@@ -192,7 +192,7 @@ func (n *fdnames) orphan(leave func(*ownedFD) bool, by *qmp.Conn) {
 }
 
 // close has QEMU close a descriptor of the bridge's own, unless a command has taken it, and calls then.
-func (n *fdnames) close(monitor *qmp.Conn, name string, then func()) {
+func (n *names) close(monitor *qmp.Conn, name string, then func()) {
 	monitor.Start(closeFD(name), func(reply qmp.Reply) {
 		if !isTold(reply.Err) {
 			n.stray(monitor, name)
@@ -202,7 +202,7 @@ func (n *fdnames) close(monitor *qmp.Conn, name string, then func()) {
 }
 
 // stray notes a descriptor of the bridge's own that QEMU may have still, which it was not told to close on that connection.
-func (n *fdnames) stray(monitor *qmp.Conn, name string) {
+func (n *names) stray(monitor *qmp.Conn, name string) {
 	n.mu.Lock()
 	on := n.monitor
 	if on == nil || on == monitor {
@@ -217,8 +217,8 @@ func (n *fdnames) stray(monitor *qmp.Conn, name string) {
 
 // gather takes up a QEMU that has been reached, and has it close what was left over from the connection before. If it is another one, it
 // says that it has none such.
-func (n *fdnames) gather(monitor *qmp.Conn) {
-	n.orphan(func(o *ownedFD) bool { return o.orphan || o.stray }, monitor)
+func (n *names) gather(monitor *qmp.Conn) {
+	n.orphan(func(o *ownedName) bool { return o.orphan || o.stray }, monitor)
 	n.mu.Lock()
 	strays := n.strays
 	n.strays = nil
