@@ -10,9 +10,16 @@ import (
 	"qmp-dbus-bridge/schema/wire"
 )
 
-// newDescriptors measures what it costs to give QEMU a descriptor in place of a file's name: an object is added by the one and by the other, and
-// deleted. With a descriptor QEMU gets two commands more, add-fd and remove-fd.
-func newDescriptors(s *stage) (part, error) {
+// descriptors measures what it costs to give QEMU a descriptor in place of a file's name: an object is added by the one and by the
+// other, and deleted.
+type descriptors struct {
+	*interleave
+	stage *stage
+	bus   *bus
+	file  *os.File
+}
+
+func newDescriptors(s *stage) (*descriptors, error) {
 	b, err := dialBusWithFDs(s.bus)
 	if err != nil {
 		return nil, err
@@ -21,32 +28,70 @@ func newDescriptors(s *stage) (part, error) {
 	if err != nil {
 		return nil, err
 	}
-	both := func(add func() error) func() error {
-		del := over(b, objectDel())
-		return func() error {
-			if err := add(); err != nil {
-				return err
-			}
-			return del()
-		}
-	}
-	withFD := objectAdd(1, func(e *wire.Encoder) {
+	d := &descriptors{stage: s, bus: b, file: file}
+	byName, byFD := d.pairs(bridgeName)
+	row := &figure.Row{Name: "object-add and object-del, a file by its name"}
+	d.interleave = &interleave{slices: 10, calls: 50, contenders: []contender{
+		{row, s.bridge, byName},
+		{&figure.Row{Name: "object-add and object-del, a file by a descriptor", Base: row}, s.bridge, byFD},
+	}}
+	return d, nil
+}
+
+// pairs makes the functions that add and delete an object of the bridge of that name once.
+func (d *descriptors) pairs(bridge string) (byName, byFD func() error) {
+	add := over(d.bus, objectAdd(bridge, 0, func(e *wire.Encoder) {
+		e.OpenVariant("s")
+		e.String(randomFile)
+		e.CloseVariant()
+	}))
+	withFD := objectAdd(bridge, 1, func(e *wire.Encoder) {
 		e.OpenVariant("h")
 		e.UnixFD(0)
 		e.CloseVariant()
 	})
-	byName := &figure.Row{Name: "object-add and object-del, a file by its name"}
-	return &interleave{slices: 10, calls: 50, contenders: []contender{
-		{byName, s.bridge, both(over(b, objectAdd(0, func(e *wire.Encoder) {
-			e.OpenVariant("s")
-			e.String(randomFile)
-			e.CloseVariant()
-		})))},
-		{
-			&figure.Row{Name: "object-add and object-del, a file by a descriptor", Base: byName}, s.bridge,
-			both(func() error { return b.callWithFD(withFD, int(file.Fd())) }),
-		},
-	}}, nil
+	del := over(d.bus, objectDel(bridge))
+	return inTurn(add, del), inTurn(func() error { return d.bus.callWithFD(withFD, int(d.file.Fd())) }, del)
+}
+
+// inTurn makes one call of several; it ends with the first that fails.
+func inTurn(calls ...func() error) func() error {
+	return func() error {
+		for _, call := range calls {
+			if err := call(); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+const (
+	countedPairs    = 100 // of each kind
+	moreForAFile    = 2   // commands: add-fd and remove-fd
+	tracedName      = "bench.Traced"
+	countedCommands = "QMP commands for object-add and object-del, a file by "
+)
+
+// values tells how many QMP commands a pair costs, as QEMU counts them.
+func (d *descriptors) values() ([]figure.Value, error) {
+	t, err := startTraced(d.stage, tracedName)
+	if err != nil {
+		return nil, err
+	}
+	byName, byFD := d.pairs(tracedName)
+	mark := over(d.bus, newCall(tracedName, qmpPath, qmpFace, "QueryStatus", "", nil))
+	plain, err := t.commands(countedPairs, byName, mark)
+	if err != nil {
+		return nil, err
+	}
+	passed, err := t.commands(countedPairs, byFD, mark)
+	const unit = "a pair"
+	return []figure.Value{
+		{Name: countedCommands + "its name", Reached: plain, Unit: unit},
+		{Name: countedCommands + "a descriptor", Reached: passed, Unit: unit},
+		{Name: "of them for the descriptor", Reached: passed - plain, Unit: unit, Goal: &figure.Goal{AtMost: moreForAFile}},
+	}, err
 }
 
 const (
@@ -54,10 +99,11 @@ const (
 	randomID   = "bench-random"
 )
 
-// objectAdd calls object-add for a source of random numbers with so many descriptors; filename writes the variant that is its file.
-func objectAdd(fds uint32, filename func(*wire.Encoder)) *request {
+// objectAdd calls a bridge's object-add for a source of random numbers with so many descriptors; filename writes the variant that is its
+// file.
+func objectAdd(bridge string, fds uint32, filename func(*wire.Encoder)) *request {
 	return newRequest(wire.Header{
-		Type: wire.MethodCall, Destination: bridgeName, Path: qmpPath, Interface: qmpFace, Member: "ObjectAdd", Signature: "ssa{sv}", UnixFDs: fds,
+		Type: wire.MethodCall, Destination: bridge, Path: qmpPath, Interface: qmpFace, Member: "ObjectAdd", Signature: "ssa{sv}", UnixFDs: fds,
 	}, func(e *wire.Encoder) {
 		e.String("rng-random")
 		e.String(randomID)
@@ -70,8 +116,8 @@ func objectAdd(fds uint32, filename func(*wire.Encoder)) *request {
 	})
 }
 
-func objectDel() *request {
-	return newCall(bridgeName, qmpPath, qmpFace, "ObjectDel", "s", func(e *wire.Encoder) { e.String(randomID) })
+func objectDel(bridge string) *request {
+	return newCall(bridge, qmpPath, qmpFace, "ObjectDel", "s", func(e *wire.Encoder) { e.String(randomID) })
 }
 
 // dialBusWithFDs is dialBus for a connection that can pass descriptors.

@@ -23,6 +23,8 @@
 //     it announces the properties. RESUME tells it.
 //   - raw start: a process that does on raw sockets all that the bridge has to before it is
 //     ready. A second machine has 64 drives, 64 CPUs and 8 network cards: there the bridge reads all that too.
+//   - a file by its name, where it may be a descriptor. How many QMP commands either costs is counted by QEMU, a third one that
+//     traces them, when all has been timed.
 //
 // The client is a raw one as well: prepared messages, one write(2), one read(2), nothing
 // decoded but what tells replies apart, one locked thread.

@@ -31,6 +31,12 @@ const (
 	furnishedEnd
 )
 
+// The monitor of the machine that writes commands down.
+const (
+	tracedBridge = furnishedEnd + iota
+	tracedEnd
+)
+
 // stage is all that takes part: processes and where they are.
 type stage struct {
 	options

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"qmp-dbus-bridge/e2e/bench/figure"
@@ -47,13 +48,14 @@ func finalValues(s *stage, parts []part, burstCount int) (values []figure.Value,
 			values = append(values, p.values()...)
 		case *furnished:
 			values = append(values, p.values()...)
+		case *descriptors:
+			more, failed := p.values()
+			values, err = append(values, more...), errors.Join(err, failed)
 		case *events:
-			if burstCount == 0 || err != nil {
-				continue
+			if burstCount > 0 {
+				more, failed := burst(s, p, burstCount)
+				values, err = append(values, more...), errors.Join(err, failed)
 			}
-			var more []figure.Value
-			more, err = burst(s, p, burstCount)
-			values = append(values, more...)
 		}
 	}
 	return values, err
