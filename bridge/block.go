@@ -10,14 +10,14 @@ import (
 // blockMethods are those of org.qemu.VM1.Block.
 func blockMethods() []method {
 	return []method{
-		objectCommand("Resize", "block_resize", []schema.Arg{{Name: "size", Type: "t"}}, ownNode),
-		objectCommand("Eject", "eject", []schema.Arg{{Name: "force", Type: "b"}}, ownDrive),
-		objectCommand("ChangeMedium", "blockdev-change-medium", []schema.Arg{
+		objectMethod("Block.Resize", []schema.Arg{{Name: "size", Type: "t"}}, ownNode),
+		objectMethod("Block.Eject", []schema.Arg{{Name: "force", Type: "b"}}, ownDrive),
+		objectMethod("Block.ChangeMedium", []schema.Arg{
 			{Name: "filename", Type: "s"},
 			{Name: "options", Type: "a{sv}"},
 		}, ownDrive),
-		objectCommand("SetThrottle", "block_set_io_throttle", []schema.Arg{{Name: "limits", Type: "a{sv}"}}, ownDriveUnlimited),
-		answering(objectCommand("GetStats", "query-blockstats", nil, nil), schema.Arg{Name: "stats", Type: "a{sv}"}, getStats),
+		objectMethod("Block.SetThrottle", []schema.Arg{{Name: "limits", Type: "a{sv}"}}, ownDriveUnlimited),
+		answering(objectMethod("Block.GetStats", nil, nil), schema.Arg{Name: "stats", Type: "a{sv}"}, getStats),
 	}
 }
 

@@ -16,7 +16,7 @@ const maxRing = 1 << 20
 
 // chardevMethods are those of org.qemu.VM1.Chardev.
 func chardevMethods() []method {
-	readRing := objectCommand("ReadRing", "ringbuf-read", []schema.Arg{{Name: "size", Type: "t"}}, ownRing)
+	readRing := objectMethod("Chardev.ReadRing", []schema.Arg{{Name: "size", Type: "t"}}, ownRing)
 	parse := readRing.parse
 	readRing.parse = func(r *request) error {
 		if err := parse(r); err != nil {

@@ -61,7 +61,7 @@ func noSuchCommand(r *request, refused *qmp.Error) error {
 	if r.plan != nil || refused.Class != "CommandNotFound" {
 		return refused
 	}
-	hint := didYouMean(r.bridge.commandMeant(r.command.Name, r.bridge.commands().Commands()), "")
+	hint := didYouMean(action.Meant(r.command.Name, r.bridge.commands().Commands()), "")
 	return &qmp.Error{Class: refused.Class, Desc: refused.Desc + hint}
 }
 

@@ -18,10 +18,10 @@ const (
 
 // deviceMethods are those of org.qemu.VM1.Device.
 func deviceMethods() []method {
-	const command = "device_del"
+	member, command := action.OfMethod("Device.Unplug")
 	return []method{{
 		Method: schema.Method{
-			Name: "Unplug", In: []schema.Arg{{Name: "options", Type: "a{sv}"}}, Annotations: isCommand(command),
+			Name: member, In: []schema.Arg{{Name: "options", Type: "a{sv}"}}, Annotations: isCommand(command),
 		},
 		action:   action.Command(command),
 		forwards: true,

@@ -16,7 +16,7 @@ var mayImport = map[string][]string{
 	"bridge":              {"bridge/access", "bridge/action", "bridge/audit", "bridge/endpoint", "bridge/fdarg", "bridge/fdpass", "bridge/helper", "bridge/inventory", "bridge/picture", "bridge/qmpserver", "bridge/quota", "bridge/spelling", "bridge/turns", "qmp", "schema", "schema/wire"},
 	"bridge/access":       {"bridge/account", "bridge/action", "bridge/policytext", "bridge/trusted"},
 	"bridge/account":      {},
-	"bridge/action":       {},
+	"bridge/action":       {"bridge/spelling"},
 	"bridge/audit":        {"bridge/access", "bridge/trusted"},
 	"bridge/bus":          {"bridge/account", "bridge/child", "bridge/trusted"},
 	"bridge/child":        {},

@@ -19,13 +19,13 @@ const (
 // jobMethods are those of org.qemu.VM1.Job.
 func jobMethods() []method {
 	methods := []method{
-		objectCommand("Pause", "job-pause", nil, ownJob),
-		objectCommand("Resume", "job-resume", nil, ownJob),
+		objectMethod("Job.Pause", nil, ownJob),
+		objectMethod("Job.Resume", nil, ownJob),
 		cancelJob(),
-		objectCommand("Complete", "job-complete", nil, ownJob),
-		objectCommand("Finalize", "job-finalize", nil, ownJob),
+		objectMethod("Job.Complete", nil, ownJob),
+		objectMethod("Job.Finalize", nil, ownJob),
 		dismissJob(),
-		objectCommand("SetSpeed", "block-job-set-speed", []schema.Arg{{Name: "speed", Type: "t"}}, ownBlockJob),
+		objectMethod("Job.SetSpeed", []schema.Arg{{Name: "speed", Type: "t"}}, ownBlockJob),
 	}
 	for m := range methods {
 		if methods[m].Name != "Dismiss" {
@@ -64,7 +64,7 @@ var blockJobs = map[string]bool{"backup": true, "commit": true, "mirror": true, 
 // copy. job-cancel always forces.
 func cancelJob() method {
 	in := []schema.Arg{{Name: "force", Type: "b"}}
-	m := objectCommand("Cancel", jobCancel, in, nil)
+	m := objectMethod("Job.Cancel", in, nil)
 	m.Annotations = isCommand(blockJobCancel + " " + jobCancel)
 	m.plan = func(r *request) *schema.Command { return r.bridge.commands().Command(r.cancels()) }
 	m.parse = func(r *request) error {
@@ -91,7 +91,7 @@ func (r *request) cancels() string {
 // dismissJob lets go of a job that has ended. One that the bridge alone has kept QEMU does not know, be it that QEMU dismisses it
 // itself while it is told to.
 func dismissJob() method {
-	m := objectCommand("Dismiss", "job-dismiss", nil, ownJob)
+	m := objectMethod("Job.Dismiss", nil, ownJob)
 	m.refusal = func(r *request, refused *qmp.Error) error {
 		if r.bridge.mirror.dismiss(r.object.id) {
 			return nil

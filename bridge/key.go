@@ -15,12 +15,10 @@ const (
 	maxHold = 60_000 // ms
 )
 
-const sendKey = "send-key"
-
 // sendKeyMethod presses keys, all at once, and releases them in the other order.
 func sendKeyMethod() method {
 	in := []schema.Arg{{Name: "qcodes", Type: "as"}, {Name: "hold_ms", Type: "u"}}
-	return argumentMethod("SendKey", sendKey, in, writeKeys, atOnce)
+	return argumentMethod("SendKey", in, writeKeys, atOnce)
 }
 
 // writeKeys makes the arguments that a caller of the command's own method would send, and has them checked as those are: a

@@ -18,25 +18,14 @@ func didYouMean(meant, like string) string {
 	return ""
 }
 
-// meant is the name of QAPI's that was meant by another, of these: by the member that it is on the bus, or by the spelling; "" if
-// none was.
-func meant(name string, names []string, member func(string) string) string {
-	if name != "" && 'A' <= name[0] && name[0] <= 'Z' { // as all members that are made of names begin
-		for _, one := range names {
-			if member(one) == name {
-				return one
-			}
+// eventMeant is the event that was meant by a name which is none, of these: by its signal, or by the spelling; "" if none was.
+func eventMeant(name string, events []string) string {
+	for _, event := range events {
+		if schema.SignalName(event) == name {
+			return event
 		}
 	}
-	return spelling.Nearest(name, names)
-}
-
-// commandMeant is the command that was meant by a name which is none, of these; also by a method of the VM's.
-func (b *Bridge) commandMeant(name string, commands []string) string {
-	if m := b.mirror.layout.vm.main.find(name); m != nil && m.forwards {
-		return m.action.String()
-	}
-	return meant(name, commands, schema.MethodName)
+	return spelling.Nearest(name, events)
 }
 
 // methodMeant is the method of the interface that was meant by a name which is none.
@@ -66,5 +55,5 @@ func (r *request) hint() string {
 	if r.method == nil || !r.method.named || action.IsListed(name) {
 		return ""
 	}
-	return didYouMean(r.bridge.commandMeant(name, action.Commands()), "")
+	return didYouMean(action.Meant(name, action.Commands()), "")
 }

@@ -9,7 +9,7 @@ import (
 // setMemoryMethod has the balloon leave so much memory to the guest, which lets go over time: BALLOON_CHANGE tells.
 func setMemoryMethod() method {
 	in := []schema.Arg{{Name: "bytes", Type: "t"}}
-	return argumentMethod("SetMemory", "balloon", in, writeBalloon, func(r *request) { r.forwardShown(0) })
+	return argumentMethod("SetMemory", in, writeBalloon, func(r *request) { r.forwardShown(0) })
 }
 
 func writeBalloon(r *request) ([]byte, error) {
@@ -18,5 +18,5 @@ func writeBalloon(r *request) ([]byte, error) {
 	if err := d.Err(); err != nil {
 		return nil, failuref(errInvalidArgs, "%v", err)
 	}
-	return append(arguments, '}'), inRange(r.Decoder(), "balloon", r.method.In)
+	return append(arguments, '}'), inRange(r.Decoder(), r.action.String(), r.method.In)
 }

@@ -11,20 +11,20 @@ import (
 
 // migrationMethods are those of org.qemu.VM1.Migration.
 func migrationMethods() []method {
-	start := objectCommand("Start", "migrate", []schema.Arg{{Name: "target", Type: "v"}, {Name: "options", Type: "a{sv}"}}, nil)
+	start := objectMethod("Migration.Start", []schema.Arg{{Name: "target", Type: "v"}, {Name: "options", Type: "a{sv}"}}, nil)
 	start.parse, start.run = parseStart, startMigration
-	pause := objectCommand("PauseCopy", "migrate-pause", nil, nil)
+	pause := objectMethod("Migration.PauseCopy", nil, nil)
 	pause.run = atOnce // it is for when QEMU is stuck, and executed out of band
-	goOn := objectCommand("Continue", "migrate-continue", nil, func(*object) []schema.Own {
+	goOn := objectMethod("Migration.Continue", nil, func(*object) []schema.Own {
 		return []schema.Own{{Name: "state", Value: preSwitchover}}
 	})
 	goOn.refusal = notPaused
 	return []method{
 		start,
-		objectCommand("Cancel", "migrate_cancel", nil, nil),
+		objectMethod("Migration.Cancel", nil, nil),
 		pause,
 		goOn,
-		objectCommand("SetParameters", "migrate-set-parameters", []schema.Arg{{Name: "parameters", Type: "a{sv}"}}, nil),
+		objectMethod("Migration.SetParameters", []schema.Arg{{Name: "parameters", Type: "a{sv}"}}, nil),
 	}
 }
 
@@ -42,7 +42,7 @@ func notPaused(_ *request, refused *qmp.Error) error {
 
 // parseStart reads (v target, a{sv} options). The target is a URI, or a descriptor: a connected stream socket, a pipe, a file.
 func parseStart(r *request) error {
-	const command = "migrate"
+	command := r.action.String()
 	if r.plan == nil {
 		return r.lacking(command)
 	}

@@ -9,6 +9,12 @@ import (
 	"qmp-dbus-bridge/schema/wire"
 )
 
+// objectMethod is the objectCommand of one of our own methods, named as in the table of them.
+func objectMethod(name string, in []schema.Arg, own func(*object) []schema.Own) method {
+	member, command := action.OfMethod(name)
+	return objectCommand(member, command, in, own)
+}
+
 // objectCommand is a method of an object that is one QMP command. in are the method's arguments: members of the command's,
 // by their names, and an a{sv} at the end for others. own are those that follow from the object; may be nil. Both are checked as
 // those of the command's typed method are. The call is answered when the objects show what the command did. A QEMU that

@@ -13,7 +13,7 @@ import (
 func screenshotMethod() method {
 	in := []schema.Arg{{Name: "options", Type: "a{sv}"}}
 	take := func(r *request) { r.bridge.screens.take(r) }
-	return answering(argumentMethod("Screenshot", "screendump", in, writeScreendump, nil), schema.Arg{Name: "image", Type: "h"}, take)
+	return answering(argumentMethod("Screenshot", in, writeScreendump, nil), schema.Arg{Name: "image", Type: "h"}, take)
 }
 
 // screenOptions are what a caller wants a picture of, and how: JSON, nil where it says nothing.

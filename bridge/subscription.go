@@ -7,7 +7,6 @@ import (
 
 	"qmp-dbus-bridge/bridge/access"
 	"qmp-dbus-bridge/bridge/action"
-	"qmp-dbus-bridge/schema"
 	"qmp-dbus-bridge/schema/wire"
 )
 
@@ -183,7 +182,7 @@ func (r *request) parseEvents(check func(name string) error) error {
 
 // noEvent refuses what is no event: who gives a signal's name is told the event's.
 func (r *request) noEvent(name string) error {
-	meant := meant(name, r.bridge.commands().Events(), schema.SignalName)
+	meant := eventMeant(name, r.bridge.commands().Events())
 	return failuref(errInvalidArgs, "there is no event %s%s", name, didYouMean(meant, "an event's name is like DEVICE_DELETED"))
 }
 

@@ -15,13 +15,13 @@ const interfaceVM = "org.qemu.VM1"
 
 func vmInterface() *iface {
 	i := newInterface(schema.Interface{Name: interfaceVM}, []method{
-		commandMethod("Pause", "stop", shownInStatus),
-		commandMethod("Resume", "cont", shownInStatus),
-		commandMethod("PowerDown", "system_powerdown", atOnce),
-		commandMethod("Reset", "system_reset", shownInStatus),
-		commandMethod("Wakeup", "system_wakeup", shownInStatus),
-		commandMethod("InjectNMI", "inject-nmi", atOnce),
-		commandMethod("Quit", "quit", atOnce),
+		commandMethod("Pause", shownInStatus),
+		commandMethod("Resume", shownInStatus),
+		commandMethod("PowerDown", atOnce),
+		commandMethod("Reset", shownInStatus),
+		commandMethod("Wakeup", shownInStatus),
+		commandMethod("InjectNMI", atOnce),
+		commandMethod("Quit", atOnce),
 		setMemoryMethod(),
 		sendKeyMethod(),
 		screenshotMethod(),
@@ -76,9 +76,10 @@ var ownProperties = []ownProperty{
 }
 
 // commandMethod is a method without arguments that is one QMP command, which run forwards.
-func commandMethod(name, command string, run func(*request)) method {
+func commandMethod(name string, run func(*request)) method {
+	member, command := action.OfMethod(name)
 	return method{
-		Method:   schema.Method{Name: name, Annotations: isCommand(command)},
+		Method:   schema.Method{Name: member, Annotations: isCommand(command)},
 		action:   action.Command(command),
 		forwards: true,
 		parse:    func(r *request) error { return r.setCommand(command, nil) },
@@ -88,8 +89,9 @@ func commandMethod(name, command string, run func(*request)) method {
 
 // argumentMethod is a commandMethod with arguments, of which write makes those of the command, a JSON object. A QEMU that lacks
 // the command is NotSupported.
-func argumentMethod(name, command string, in []schema.Arg, write func(*request) ([]byte, error), run func(*request)) method {
-	m := commandMethod(name, command, run)
+func argumentMethod(name string, in []schema.Arg, write func(*request) ([]byte, error), run func(*request)) method {
+	m := commandMethod(name, run)
+	command := m.action.String()
 	m.In = in
 	m.plan = planOf(command)
 	m.parse = func(r *request) error {
@@ -126,7 +128,7 @@ func parseCanExecute(r *request) error {
 		return noCommand(name)
 	}
 	return failuref(errInvalidArgs, "there is no command %.255s%s", name,
-		didYouMean(r.bridge.commandMeant(name, known.Commands()), "a command's name is like query-status"))
+		didYouMean(action.Meant(name, known.Commands()), "a command's name is like query-status"))
 }
 
 func canExecute(r *request) {

@@ -6,5 +6,5 @@
 //
 // An Action is made by Command, Event, ReadProperties, Introspect or Subscribe, so that no name a caller can think of turns
 // one kind of action into another. Commands and events have the class that risk.tsv and events.tsv give them, those that
-// are not there the worst that they may have.
+// are not there the worst that they may have. methods.tsv says which command each of the bridge's own methods is decided as: OfMethod.
 package action

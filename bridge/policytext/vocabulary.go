@@ -102,44 +102,6 @@ func wrongAccount(uid types.EntityUID) string {
 	return fmt.Sprintf("%v: users and groups are numbers: write %v (%s)", uid, types.NewEntityUID(uid.Type, types.String(strconv.FormatUint(uint64(number), 10))), uid.ID)
 }
 
-// methods are the D-Bus methods that are not called like the command that they run. Where two have one name, it is the VM's.
-var methods = map[string]string{
-	"Pause": "stop", "Resume": "cont", "Reset": "system_reset", "PowerDown": "system_powerdown", "Wakeup": "system_wakeup",
-	"SetMemory": "balloon", "Screenshot": "screendump",
-
-	"Resize": "block_resize", "ChangeMedium": "blockdev-change-medium", "SetThrottle": "block_set_io_throttle",
-	"GetStats": "query-blockstats", "ReadRing": "ringbuf-read", "Unplug": "device_del",
-	"Cancel": "job-cancel", "Complete": "job-complete", "Finalize": "job-finalize", "Dismiss": "job-dismiss",
-	"SetSpeed": "block-job-set-speed",
-
-	"Start": "migrate", "PauseCopy": "migrate-pause", "Continue": "migrate-continue", "SetParameters": "migrate-set-parameters",
-}
-
-// CommandMeant is the command of the tables that was meant by a name which is none: by the D-Bus method that runs it, or by the
-// spelling; "" if none was.
-func CommandMeant(name string) string {
-	if command, ok := commandOfMethod(name); ok {
-		return command
-	}
-	return spelling.Nearest(name, action.Commands())
-}
-
-// commandOfMethod is the command that a D-Bus method runs.
-func commandOfMethod(name string) (string, bool) {
-	if command, ok := methods[name]; ok {
-		return command, true
-	}
-	if name == "" || name[0] < 'A' || name[0] > 'Z' {
-		return "", false
-	}
-	for _, command := range slices.Sorted(maps.Keys(knownActions)) {
-		if strings.EqualFold(strings.NewReplacer("-", "", "_", "").Replace(command), name) {
-			return command, true
-		}
-	}
-	return "", false
-}
-
 // wrongAction says why an action can't be meant.
 func wrongAction(id string) string {
 	what := "command"
@@ -151,7 +113,7 @@ func wrongAction(id string) string {
 			return fmt.Sprintf("unknown command %q: did you mean %q?", id, prefix+id)
 		}
 	}
-	if command, ok := commandOfMethod(id); ok {
+	if command := action.Meant(id, action.Commands()); command != "" {
 		return fmt.Sprintf("unknown command %q: did you mean %q?", id, command)
 	}
 	say := unknown(what, id, slices.Collect(maps.Keys(knownActions)))

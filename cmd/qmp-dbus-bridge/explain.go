@@ -9,7 +9,6 @@ import (
 	"qmp-dbus-bridge/bridge"
 	"qmp-dbus-bridge/bridge/access"
 	"qmp-dbus-bridge/bridge/action"
-	"qmp-dbus-bridge/bridge/policytext"
 )
 
 // policyExplain is `policy explain`: what would be decided about a call, and why.
@@ -104,7 +103,7 @@ func (c *policyExplain) unknown() string {
 		return ""
 	}
 	const unknown = ": the bridge knows no such command"
-	if meant := policytext.CommandMeant(c.Action); meant != "" {
+	if meant := action.Meant(c.Action, action.Commands()); meant != "" {
 		return unknown + "; did you mean " + meant + "?"
 	}
 	return unknown
