@@ -41,6 +41,7 @@ var mayImport = map[string][]string{
 	"qmp/qmptest":         {"qmp/socket"},
 	"schema":              {"schema/wire"},
 	"schema/freeze":       {},
+	"schema/schematest":   {"schema", "schema/wire"},
 	"schema/wire":         {},
 	"e2e":                 {},
 	"e2e/rig":             {},

@@ -35,17 +35,6 @@ type Redialer struct {
 	Logger *slog.Logger
 }
 
-// NewRedialer makes one that dials address; once only if that is an inherited file
-// descriptor.
-func NewRedialer(address Address, options Options) *Redialer {
-	_, inherited := address.FD()
-	return &Redialer{
-		Dial:   func(ctx context.Context) (*Conn, error) { return Dial(ctx, address, options) },
-		Once:   inherited,
-		Logger: options.withDefaults().Logger,
-	}
-}
-
 // Run works until ctx ends, and then returns its error; the Conn is closed, and Down
 // was called. With Once it returns why the Conn ended or could not be had.
 // first, if it is not nil, is a Conn to begin with, which Run then owns.

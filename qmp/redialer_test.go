@@ -67,12 +67,17 @@ func TestRedialerLogsReasonsOnce(t *testing.T) {
 	})
 }
 
+// dialing makes a Redialer's Dial for a socket.
+func dialing(path string) func(context.Context) (*qmp.Conn, error) {
+	return func(ctx context.Context) (*qmp.Conn, error) { return qmp.Dial(ctx, qmp.Address(path), qmp.Options{}) }
+}
+
 func TestRedialer(t *testing.T) {
 	fdtest.Check(t)
 	path := t.TempDir() + "/qmp"
 	l := qmptest.ListenAt(t, path, qmptest.Options{}, qmptest.Answers{"a": "{}"}.Handle)
 	up, down := make(chan *qmp.Conn, 9), make(chan error, 9)
-	r := qmp.NewRedialer(qmp.Address(path), qmp.Options{})
+	r := qmp.Redialer{Dial: dialing(path)}
 	r.Up = func(ctx context.Context, c *qmp.Conn) error {
 		_, err := c.Execute(ctx, qmp.Command{Name: "a"})
 		up <- c
@@ -113,7 +118,7 @@ func TestRedialerUpFails(t *testing.T) {
 	fdtest.Check(t)
 	l := qmptest.Listen(t, qmptest.Options{}, qmptest.Answers{}.Handle)
 	ctx, cancel := context.WithCancel(context.Background())
-	r := qmp.NewRedialer(qmp.Address(l.Path), qmp.Options{})
+	r := qmp.Redialer{Dial: dialing(l.Path)}
 	var conns []*qmp.Conn
 	r.Up = func(_ context.Context, c *qmp.Conn) error {
 		if conns = append(conns, c); len(conns) == 3 {
@@ -131,7 +136,7 @@ func TestRedialerUpFails(t *testing.T) {
 	}
 }
 
-// An inherited file descriptor can't be dialled again.
+// Once is for what can't be dialled again.
 func TestRedialerOnce(t *testing.T) {
 	fdtest.Check(t)
 	qemu, s := qmptest.Start(t, qmptest.Options{}, qmptest.Answers{}.Handle)
@@ -139,7 +144,7 @@ func TestRedialerOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := qmp.NewRedialer("fd:100000", qmp.Options{})
+	r := qmp.Redialer{Once: true}
 	r.Up = func(context.Context, *qmp.Conn) error {
 		qemu.Hangup()
 		return nil

@@ -190,12 +190,6 @@ func (c *Command) AppendMembers(dst []byte, d *wire.Decoder, fds *[]Descriptor) 
 	return a.finish(c.name)
 }
 
-// AppendJSON appends a caller's JSON text to dst as the command's arguments: it is
-// [Canonical], types are left to QEMU.
-func (c *Command) AppendJSON(dst, src []byte) ([]byte, error) {
-	return Canonical(dst, src, c.name)
-}
-
 // EncodeResult appends a reply to e as the method's result, of OutSignature; it
 // appends nothing if there is none. json is not kept.
 //

@@ -281,14 +281,3 @@ func TestAppendMembers(t *testing.T) {
 		}
 	}
 }
-
-func TestAppendJSON(t *testing.T) {
-	command := benchTable(t).Command("block_resize")
-	if got, err := command.AppendJSON(nil, []byte(` {"size" : 1} `)); string(got) != `{"size":1}` || err != nil {
-		t.Errorf("AppendJSON = %s, %v", got, err)
-	}
-	_, err := command.AppendJSON(nil, []byte(`{"size":1,"size":2}`))
-	if argument, ok := errors.AsType[*schema.ArgumentError](err); !ok || argument.Path != "block_resize.size" {
-		t.Errorf("AppendJSON of a name twice = %v", err)
-	}
-}

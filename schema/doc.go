@@ -10,7 +10,7 @@
 //
 //	D-Bus body -> Command.AppendArguments, AppendMembers  -> QMP arguments  (argument_*.go)
 //	D-Bus body -> Command.AppendMethod                    -> QMP arguments  (own.go)
-//	JSON text  -> Command.AppendJSON                      -> QMP arguments  (canonical.go)
+//	JSON text  -> Canonical                               -> QMP arguments  (canonical.go)
 //	QMP reply  -> Command.EncodeResult, EncodeVariant     -> D-Bus body     (result_*.go)
 //	its part   -> Command.EncodeElement                   -> D-Bus body
 //	QMP event  -> Table.EncodeEvent                       -> D-Bus body     (events.go)

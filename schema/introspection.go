@@ -1,10 +1,7 @@
 package schema
 
 import (
-	"fmt"
 	"strings"
-
-	"qmp-dbus-bridge/schema/wire"
 )
 
 // Node is an object as its introspection data shows it.
@@ -89,67 +86,10 @@ const (
 )
 
 // InSignature returns the signature of the method's arguments.
-func (m Method) InSignature() string { return signature(m.In) }
-
-// OutSignature returns the signature of the method's results.
-func (m Method) OutSignature() string { return signature(m.Out) }
-
-// Signature returns the signature of the signal's arguments.
-func (s Signal) Signature() string { return signature(s.Args) }
-
-func signature(args []Arg) string {
+func (m Method) InSignature() string {
 	var s strings.Builder
-	for _, a := range args {
+	for _, a := range m.In {
 		s.WriteString(a.Type)
 	}
 	return s.String()
-}
-
-// Validate returns what keeps the table from being a D-Bus interface: a name,
-// type or signature that is not valid, or a member that is there twice. It is
-// for the tests of tables.
-func (i Interface) Validate() error {
-	if !wire.ValidInterface(i.Name) {
-		return fmt.Errorf("'%s' is not an interface name", i.Name)
-	}
-	members := make(map[string]bool)
-	for _, m := range i.Methods {
-		if err := validateMember("method "+m.Name, m.Name, members, m.In, m.Out); err != nil {
-			return fmt.Errorf("%s: %w", i.Name, err)
-		}
-	}
-	for _, s := range i.Signals {
-		if err := validateMember("signal "+s.Name, s.Name, members, s.Args); err != nil {
-			return fmt.Errorf("%s: %w", i.Name, err)
-		}
-	}
-	for _, p := range i.Properties {
-		if err := validateMember("property "+p.Name, p.Name, members, []Arg{{Type: p.Type}}); err != nil {
-			return fmt.Errorf("%s: %w", i.Name, err)
-		}
-	}
-	return nil
-}
-
-// validateMember checks a member with its lists of arguments. Members of
-// different kinds share their names, since bindings make one object of them.
-func validateMember(what, name string, members map[string]bool, lists ...[]Arg) error {
-	switch {
-	case !wire.ValidMember(name):
-		return fmt.Errorf("%s: not a member name", what)
-	case members[name]:
-		return fmt.Errorf("%s: the name is there twice", what)
-	}
-	members[name] = true
-	for _, args := range lists {
-		for _, a := range args {
-			if first, rest := wire.SplitSignature(a.Type); first == "" || rest != "" {
-				return fmt.Errorf("%s: '%s' is not one complete type", what, a.Type)
-			}
-		}
-		if err := wire.ValidateSignature(signature(args)); err != nil {
-			return fmt.Errorf("%s: %w", what, err)
-		}
-	}
-	return nil
 }

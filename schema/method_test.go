@@ -10,6 +10,7 @@ import (
 	"github.com/godbus/dbus/v5/introspect"
 
 	"qmp-dbus-bridge/schema"
+	"qmp-dbus-bridge/schema/schematest"
 	"qmp-dbus-bridge/schema/wire"
 )
 
@@ -21,7 +22,7 @@ func TestIntrospection(t *testing.T) {
 		methods := schema.Interface{Name: "org.qemu.VM1.QMP", Methods: table.Methods()}
 		events := schema.Interface{Name: "org.qemu.VM1.QMP.Events", Signals: table.Signals()}
 		for _, i := range []schema.Interface{methods, events} {
-			if err := i.Validate(); err != nil {
+			if err := schematest.Check(i); err != nil {
 				t.Errorf("%s: %v", file, err)
 			}
 		}

@@ -174,7 +174,7 @@ func TestRecordedGeneric(t *testing.T) {
 				t.Errorf("%s: QEMU has %s", c.ID, words[2])
 			}
 		case "CallJson":
-			got, err := r.tables[c.QEMU].Command(words[2]).AppendJSON(nil, []byte(words[3]))
+			got, err := schema.Canonical(nil, []byte(words[3]), words[2])
 			if err != nil {
 				t.Errorf("%s: %v", c.ID, err)
 				continue
@@ -191,8 +191,8 @@ func TestRecordedByName(t *testing.T) {
 		if !c.isTyped() || c.Request == nil || len(c.Request.Arguments) == 0 {
 			continue
 		}
-		d := body(t, "a{sv}", func(e *wire.Encoder) {
-			if err := schema.EncodeDict(e, c.Request.Arguments); err != nil {
+		d := body(t, "v", func(e *wire.Encoder) {
+			if err := schema.EncodeVariant(e, c.Request.Arguments); err != nil {
 				t.Error(err)
 			}
 		})

@@ -1,8 +1,6 @@
 package schema
 
 import (
-	"errors"
-
 	"github.com/go-json-experiment/json/jsontext"
 
 	"qmp-dbus-bridge/schema/wire"
@@ -11,7 +9,7 @@ import (
 // EncodeVariant appends a JSON value to e as one variant, by the table of the
 // package comment: for a result without a schema.
 //
-// On an error e is as its own errors leave it, and the caller rewinds or drops
+// On an error e is as its own errors leave it, and the caller drops
 // what was written. An error that wraps wire.ErrLimit says that the value is
 // too large or too deep for D-Bus; the same value can be had as text, see
 // [Text]. json is not kept.
@@ -22,24 +20,6 @@ func EncodeVariant(e *wire.Encoder, json []byte) error {
 	}
 	defer d.release()
 	(&result{document: d, encoder: e}).variant(0)
-	return e.Err()
-}
-
-// EncodeDict appends a JSON object to e as a{sv}, as [EncodeVariant] does; no
-// bytes at all are the empty object (an event without data).
-func EncodeDict(e *wire.Encoder, json []byte) error {
-	if len(json) == 0 {
-		json = []byte("{}")
-	}
-	d, err := parseDocument(json)
-	if err != nil {
-		return err
-	}
-	defer d.release()
-	if d.kind(0) != jsontext.KindBeginObject {
-		return errors.New("JSON value is not an object")
-	}
-	(&result{document: d, encoder: e}).dict(0)
 	return e.Err()
 }
 

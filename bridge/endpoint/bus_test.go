@@ -237,7 +237,8 @@ func (b *bus) cut() (wire.Message, bool) {
 	}
 	m, err := wire.ParseMessage(append([]byte(nil), b.buf[:size]...))
 	if err == nil {
-		err = m.Validate()
+		d := m.Decoder()
+		err = d.End()
 	}
 	if err != nil {
 		b.Fatalf("%v in %q", err, b.buf[:size])

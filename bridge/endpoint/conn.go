@@ -17,7 +17,6 @@ type Conn struct {
 	log     *slog.Logger
 	sock    *socket.Conn
 	queue   *queue
-	name    string // our unique name
 	onDrain func() // Config.OnDrain; may be nil
 	limits  Limits
 	serial  atomic.Uint32
@@ -70,9 +69,6 @@ func Open(ctx context.Context, sock *socket.Conn, config Config) (*Conn, error) 
 	}
 	return c, nil
 }
-
-// UniqueName is the name that the bus gave us, such as ":1.7".
-func (c *Conn) UniqueName() string { return c.name }
 
 // Close leaves the bus: it ends Serve, waits for it and for what is being handled, and
 // releases all that is still held. It must not be called by a Handler or

@@ -34,6 +34,9 @@ const daemonConfig = `<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus 
 </busconfig>
 `
 
+// busName is what serveDaemon owns.
+const busName = "org.example"
+
 // startDaemon starts a dbus-daemon of the test's own and returns its address.
 func startDaemon(t testing.TB) string {
 	t.Helper()
@@ -74,6 +77,9 @@ func serveDaemon(t testing.TB, h endpoint.Handler) (*endpoint.Conn, *dbus.Conn) 
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := c.RequestName(t.Context(), busName); err != nil {
+		t.Fatal(err)
+	}
 	serve(t, c, h)
 	client, err := dbus.Connect(address)
 	if err != nil {
@@ -84,14 +90,14 @@ func serveDaemon(t testing.TB, h endpoint.Handler) (*endpoint.Conn, *dbus.Conn) 
 }
 
 func TestDaemonCalls(t *testing.T) {
-	c, client := serveDaemon(t, handler(func(c *endpoint.Call) endpoint.Verdict {
+	_, client := serveDaemon(t, handler(func(c *endpoint.Call) endpoint.Verdict {
 		if c.Member == "Fail" {
 			c.Fail("org.example.Error", "why")
 			return endpoint.Accepted
 		}
 		return echo(c)
 	}))
-	object := client.Object(c.UniqueName(), "/org/example")
+	object := client.Object(busName, "/org/example")
 	for _, want := range []string{"", "grüezi", strings.Repeat("x", 1<<20)} {
 		var got string
 		if err := object.Call("org.example.Echo", 0, want).Store(&got); err != nil || got != want {
@@ -112,8 +118,8 @@ func TestDaemonCalls(t *testing.T) {
 func TestDaemonOrder(t *testing.T) {
 	const n = 2000
 	h := hold()
-	c, client := serveDaemon(t, h)
-	object := client.Object(c.UniqueName(), "/org/example")
+	_, client := serveDaemon(t, h)
+	object := client.Object(busName, "/org/example")
 	replies := make(chan *dbus.Call, n)
 	var want []string
 	for i := range n {
@@ -132,13 +138,13 @@ func TestDaemonOrder(t *testing.T) {
 
 func TestDaemonFDs(t *testing.T) {
 	taken := make(chan []int, 1)
-	c, client := serveDaemon(t, handler(func(c *endpoint.Call) endpoint.Verdict {
+	_, client := serveDaemon(t, handler(func(c *endpoint.Call) endpoint.Verdict {
 		if c.Member == "Take" {
 			taken <- c.TakeFDs()
 		}
 		return echo(c)
 	}))
-	object := client.Object(c.UniqueName(), "/org/example")
+	object := client.Object(busName, "/org/example")
 	for _, tt := range []struct {
 		member string
 		take   int
@@ -171,6 +177,10 @@ func TestDaemonSignals(t *testing.T) {
 	if err := client.AddMatchSignal(dbus.WithMatchInterface("org.example")); err != nil {
 		t.Fatal(err)
 	}
+	var owner string
+	if err := client.BusObject().Call("org.freedesktop.DBus.GetNameOwner", 0, busName).Store(&owner); err != nil {
+		t.Fatal(err)
+	}
 	signals := make(chan *dbus.Signal, 2)
 	client.Signal(signals)
 	for _, destination := range []string{"", client.Names()[0]} {
@@ -184,7 +194,7 @@ func TestDaemonSignals(t *testing.T) {
 		}
 		got := receive(t, signals)
 		want := dbus.Signal{
-			Sender: c.UniqueName(), Path: "/org/example", Name: "org.example.Happened",
+			Sender: owner, Path: "/org/example", Name: "org.example.Happened",
 			Body: []any{"what", uint32(7)}, Sequence: got.Sequence,
 		}
 		if fmt.Sprint(*got) != fmt.Sprint(want) {

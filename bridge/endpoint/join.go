@@ -94,7 +94,7 @@ func (c *Conn) handshake() error {
 		return err
 	}
 	d := reply.Decoder()
-	c.name = d.String()
+	_ = d.String() // our unique name
 	return d.Err()
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"qmp-dbus-bridge/bridge/inventory"
 	"qmp-dbus-bridge/schema"
+	"qmp-dbus-bridge/schema/schematest"
 	"qmp-dbus-bridge/schema/wire"
 )
 
@@ -109,7 +110,7 @@ func TestTable(t *testing.T) {
 		if q.Kind == nil {
 			continue
 		}
-		if err := (schema.Interface{Name: q.Kind.Interface, Properties: q.Kind.Properties}).Validate(); err != nil {
+		if err := schematest.Check(schema.Interface{Name: q.Kind.Interface, Properties: q.Kind.Properties}); err != nil {
 			t.Error(err)
 		}
 		if !wire.ValidPath("/" + q.Kind.Name) {

@@ -13,7 +13,7 @@ var errNoContainer = errors.New("no container is open")
 // keeps its buffer and is made to be used again. The zero value is ready, as after
 // Reset. It is for one goroutine.
 //
-// Errors stick: after the first, every method but Reset, Begin and Rewind does
+// Errors stick: after the first, every method but Reset and Begin does
 // nothing, and Finish gives the error.
 //
 // Every value has to be the next one of the signature that was announced: by the
@@ -28,8 +28,6 @@ type Encoder struct {
 	stack [MaxSendDepth]open
 	body  int    // where the body begins in buf; 0 after Reset
 	fds   uint32 // UnixFDs of the header
-	gen   uint64 // counts Resets and opened containers, see Mark
-	base  uint64 // gen of the last Reset
 }
 
 // scope is a place in a signature.
@@ -47,7 +45,6 @@ type open struct {
 	kind  byte
 	size  uint32 // where the size of an array is
 	start uint32 // where the contents begin
-	gen   uint64
 }
 
 // Reset empties e, for a body by itself: no header, and no signature to follow at
@@ -59,8 +56,6 @@ func (e *Encoder) Reset() {
 	e.depth = 0
 	e.body = 0
 	e.fds = 0
-	e.gen++
-	e.base = e.gen
 }
 
 // Finish checks that all containers are closed and all values of the signature
@@ -85,7 +80,7 @@ func (e *Encoder) Finish() ([]byte, error) {
 	return e.buf, nil
 }
 
-// Err gives the first error since Reset, Begin or Rewind.
+// Err gives the first error since Reset or Begin.
 func (e *Encoder) Err() error { return e.err }
 
 // Len gives the number of bytes written, with the header.

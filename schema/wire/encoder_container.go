@@ -162,10 +162,9 @@ func (e *Encoder) deeper() bool {
 // push opens the innermost container, in which inner has to be written and after which
 // comes outer. Of an array, size is where its size is.
 func (e *Encoder) push(kind byte, size uint32, outer, inner scope) {
-	e.gen++
 	o := &e.stack[e.depth] // filled in place: a copy costs a tenth of a large message
 	o.outer, o.kind, o.size = outer, kind, size
-	o.start, o.gen = uint32(len(e.buf)), e.gen
+	o.start = uint32(len(e.buf))
 	e.depth++
 	e.cur = inner
 }

@@ -52,7 +52,7 @@ func MessageSize(fixed []byte) (int, error) {
 
 // ParseMessage reads the header of the message b, which has to be exactly one, by
 // every rule of the specification. Unknown types, flags and fields are no errors.
-// The body is not looked at: that is for Validate or for a Decoder. An error leaves
+// The body is not looked at: that is for a Decoder, whose End checks all of it. An error leaves
 // the stream as it is: the next message begins after b.
 func ParseMessage(b []byte) (Message, error) {
 	size, err := MessageSize(b)
@@ -91,13 +91,6 @@ func (m *Message) parse(b []byte, big bool) error {
 // Decoder gives a Decoder at the beginning of m's body.
 func (m *Message) Decoder() Decoder {
 	return newDecoder(m.Order == binary.BigEndian, m.Signature, m.Body, m.UnixFDs)
-}
-
-// Validate checks the whole body: every value by its type's rules, and that the
-// signature's values are all that there is.
-func (m *Message) Validate() error {
-	d := m.Decoder()
-	return d.End()
 }
 
 // allZero says whether b, a padding of less than 8 bytes, has only zeros.

@@ -247,7 +247,13 @@ func TestParseMessageWantsExactlyOne(t *testing.T) {
 	}
 }
 
-func TestValidate(t *testing.T) {
+// check decodes all of a message's body.
+func check(m *wire.Message) error {
+	d := m.Decoder()
+	return d.End()
+}
+
+func TestMessageEnd(t *testing.T) {
 	h := wire.Header{Type: wire.MethodReturn, Serial: 1, ReplySerial: 1, Signature: "as"}
 	b := encode(t, h, func(e *wire.Encoder) {
 		e.OpenArray("s")
@@ -258,16 +264,16 @@ func TestValidate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := m.Validate(); err != nil {
-		t.Errorf("Validate() = %v", err)
+	if err := check(&m); err != nil {
+		t.Errorf("End() = %v", err)
 	}
 	m.Body = append(bytes.Clone(m.Body), 0)
-	if err := m.Validate(); err == nil {
-		t.Error("Validate() with a byte too much: no error")
+	if err := check(&m); err == nil {
+		t.Error("End() with a byte too much: no error")
 	}
 	m.Signature = ""
-	if err := m.Validate(); err == nil {
-		t.Error("Validate() without a signature: no error")
+	if err := check(&m); err == nil {
+		t.Error("End() without a signature: no error")
 	}
 }
 
