@@ -1,10 +1,8 @@
 package bridge_test
 
 import (
-	"encoding/json"
 	"fmt"
 	"net"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -16,129 +14,26 @@ import (
 	"qmp-dbus-bridge/qmp/qmptest"
 )
 
-// monitor is the part of a fake QEMU that keeps descriptors: it does as QEMU does.
+// monitor is a fake QEMU that keeps descriptors.
 type monitor struct {
 	*machine
-	names map[string]*os.File // only touched by the handler, one request at a time, and when all is answered
-	sets  map[int64][]added
-	last  int64 // number of a descriptor in a set
+	*qmptest.Descriptors
 }
 
-// added is a descriptor in a set.
-type added struct {
-	fd     int64
-	opaque string
-	file   *os.File
-}
-
-// newMonitor is a QEMU that keeps descriptors.
+// newMonitor makes one.
 func newMonitor(t *testing.T) *monitor {
-	m := &monitor{machine: newPassing(t), names: map[string]*os.File{}, sets: map[int64][]added{}}
-	for _, command := range []string{"getfd", "closefd", "add-fd", "remove-fd", "add_client", "query-fdsets"} {
-		m.script(command, m.run)
+	m := &monitor{newPassing(t), qmptest.NewDescriptors()}
+	for _, command := range qmptest.Keeps {
+		m.script(command, m.Handle)
 	}
 	return m
-}
-
-func (m *monitor) run(_ *qmptest.QEMU, r *qmptest.Request) {
-	var a struct {
-		Name   string `json:"fdname"`
-		ID     int64  `json:"fdset-id"`
-		FD     *int64 `json:"fd"`
-		Opaque string
-	}
-	if err := json.Unmarshal(r.Arguments, &a); err != nil && r.Arguments != nil {
-		m.tb.Error(err)
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	switch r.Name {
-	case "getfd":
-		if old := m.names[a.Name]; old != nil {
-			old.Close()
-		}
-		m.names[a.Name] = r.Files[0]
-	case "closefd", "add_client":
-		if m.names[a.Name] == nil {
-			r.Fail("GenericError", fmt.Sprintf("File descriptor named '%s' not found", a.Name))
-			return
-		}
-		m.names[a.Name].Close()
-		delete(m.names, a.Name)
-	case "add-fd":
-		m.last++
-		m.sets[a.ID] = append(m.sets[a.ID], added{m.last, a.Opaque, r.Files[0]})
-		r.Return(fmt.Sprintf(`{"fdset-id":%d,"fd":%d}`, a.ID, m.last))
-		return
-	case "query-fdsets":
-		r.Return(m.fdsets())
-		return
-	case "remove-fd":
-		if !m.remove(a.ID, a.FD) {
-			r.Fail("GenericError", "File descriptor named 'x' not found")
-			return
-		}
-	}
-	r.Return("{}")
-}
-
-// remove removes one of a set, or all; false if there is none.
-func (m *monitor) remove(id int64, fd *int64) (found bool) {
-	m.sets[id] = slices.DeleteFunc(m.sets[id], func(a added) bool {
-		if fd != nil && *fd != a.fd {
-			return false
-		}
-		found = true
-		a.file.Close()
-		return true
-	})
-	if len(m.sets[id]) == 0 {
-		delete(m.sets, id)
-	}
-	return found
-}
-
-// fdsets is what query-fdsets tells.
-func (m *monitor) fdsets() string {
-	var sets []string
-	for id, set := range m.sets {
-		var fds []string
-		for _, a := range set {
-			fds = append(fds, fmt.Sprintf(`{"fd":%d,"opaque":%q}`, a.fd, a.opaque))
-		}
-		sets = append(sets, fmt.Sprintf(`{"fdset-id":%d,"fds":[%s]}`, id, strings.Join(fds, ",")))
-	}
-	return "[" + strings.Join(sets, ",") + "]"
-}
-
-// foreign puts a descriptor into a set that the bridge knows nothing of.
-func (m *monitor) foreign(id int64) {
-	m.tb.Helper()
-	file, err := os.Open(os.DevNull)
-	if err != nil {
-		m.tb.Fatal(err)
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.last++
-	m.sets[id] = append([]added{{m.last, "", file}}, m.sets[id]...)
-}
-
-// has tells how many descriptors QEMU has, by name and in sets.
-func (m *monitor) has() (names, sets int) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for _, set := range m.sets {
-		sets += len(set)
-	}
-	return len(m.names), sets
 }
 
 // wantHas waits until QEMU has so many.
 func (m *monitor) wantHas(names, sets int) {
 	m.tb.Helper()
 	rig.Eventually(m.tb, fmt.Sprintf("QEMU has %d names and %d in sets", names, sets), func() bool {
-		n, s := m.has()
+		n, s := m.Count()
 		return n == names && s == sets
 	})
 }
@@ -302,7 +197,7 @@ func TestOwnerLeaves(t *testing.T) {
 				m.hold(step, false)
 				c.Close()
 				w.records(3) // the bus has told
-				m.run(nil, r)
+				m.Handle(nil, r)
 			} else {
 				c.Close()
 			}
@@ -321,8 +216,8 @@ func TestOwnedOverConnections(t *testing.T) {
 	fd := connected(t)
 	set, err := c.addFD(fd, nil)
 	gone, otherErr := leaver.addFD(fd, nil)
-	m.foreign(1)
-	m.foreign(gone) // QEMU has another in it
+	m.AddForeign(t, 1)
+	m.AddForeign(t, gone) // QEMU has another in it
 	if err := errorsOf(err, otherErr, c.getfd("x", fd), leaver.getfd("y", fd)); err != nil {
 		t.Fatal(err)
 	}
@@ -344,55 +239,6 @@ func TestOwnedOverConnections(t *testing.T) {
 	m.wantHas(0, 2)
 }
 
-// TestOwnedWithForeign has a caller add to a set that QEMU has from elsewhere, and leave: what was in it stays.
-func TestOwnedWithForeign(t *testing.T) {
-	m := newMonitor(t)
-	c := serve(t, m.machine).as(admin)
-	m.foreign(5)
-	for range 2 {
-		if _, err := c.addFD(connected(t), variants("fdset-id", uint32(5))); err != nil {
-			t.Fatal(err)
-		}
-	}
-	m.foreign(5)
-	m.wantHas(0, 4)
-	c.Close()
-	m.wantHas(0, 2)
-}
-
-// TestOwnedPipelined has a caller remove a set and add to it without waiting: what is added after that is its own still.
-func TestOwnedPipelined(t *testing.T) {
-	m := newMonitor(t)
-	w := serve(t, m.machine)
-	c, other := w.as(admin), w.as(admin)
-	fd := connected(t)
-	set, err := c.addFD(fd, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	m.hold("remove-fd", true)
-	m.hold("add-fd", true)
-	qmp := c.Object(busName, qmpPath)
-	calls := []*dbus.Call{qmp.Go(qmpIf+".RemoveFd", 0, nil, set)}
-	waiting := []*qmptest.Request{m.nextHeld()}
-	calls = append(calls, qmp.Go(qmpIf+".AddFd", 0, nil, fd, variants("fdset-id", set)))
-	waiting = append(waiting, m.nextHeld())
-	m.hold("remove-fd", false)
-	m.hold("add-fd", false)
-	for i, r := range waiting {
-		m.run(nil, r)
-		if err := (<-calls[i].Done).Err; err != nil {
-			t.Fatal(err)
-		}
-	}
-	if _, err := other.addFD(fd, variants("fdset-id", set)); errorName(err) != dbusError+"AccessDenied" {
-		t.Errorf("another adds to it: %v, want AccessDenied", err)
-	}
-	m.wantHas(0, 1)
-	c.Close()
-	m.wantHas(0, 0)
-}
-
 // TestOwnedUnanswered has the connection end while a getfd is under way. QEMU may have the descriptor, so it is told to close it when it has
 // been reached again; until it has, nobody may pass another of the name, which would be closed instead.
 func TestOwnedUnanswered(t *testing.T) {
@@ -402,9 +248,7 @@ func TestOwnedUnanswered(t *testing.T) {
 	m.hold("getfd", true)
 	pending := c.Object(busName, qmpPath).Go(qmpIf+".Getfd", 0, nil, name, connected(t))
 	r := m.nextHeld()
-	m.mu.Lock()
-	m.names[name] = r.Files[0] // and QEMU does not come to answer
-	m.mu.Unlock()
+	m.Execute(r) // and QEMU does not come to answer
 	m.hold("getfd", false)
 	m.hold("closefd", true)
 	m.client().Hangup()
@@ -415,92 +259,9 @@ func TestOwnedUnanswered(t *testing.T) {
 		t.Errorf("the name while it is closed: %v, want AccessDenied", err)
 	}
 	m.hold("closefd", false)
-	m.run(nil, r)
+	m.Handle(nil, r)
 	rig.Eventually(t, "the name can be used again", func() bool { return c.getfd(name, connected(t)) == nil })
 	m.wantHas(1, 0)
-}
-
-// TestMaxOwnedUnremoved has a QEMU before 9.1 keep what its owners leave behind, or remove, while the guest does not run: as many as it may.
-func TestMaxOwnedUnremoved(t *testing.T) {
-	const most, ofOne = 64, 16
-	full := func(err error) bool {
-		return errorName(err) == dbusError+"LimitsExceeded" && strings.Contains(err.Error(), "resume the guest")
-	}
-	t.Run("left behind", func(t *testing.T) {
-		m := newMonitor(t)
-		m.answer("query-status", paused)
-		w := serve(t, m.machine)
-		fd := connected(t)
-		for range most / ofOne {
-			c := w.as(admin)
-			for range ofOne {
-				if _, err := c.addFD(fd, nil); err != nil {
-					t.Fatal(err)
-				}
-			}
-			c.Close()
-			m.wantHas(0, 0)
-		}
-		c := w.as(admin)
-		rig.Eventually(t, "no more are taken", func() bool {
-			_, err := c.addFD(fd, nil)
-			return full(err)
-		})
-	})
-	t.Run("removed from a set that stays", func(t *testing.T) {
-		m := newMonitor(t)
-		m.answer("query-status", paused)
-		c := serve(t, m.machine).as(admin)
-		fd := connected(t)
-		set, err := c.addFD(fd, nil)
-		for range most {
-			_, more := c.addFD(fd, variants("fdset-id", set))
-			m.mu.Lock()
-			last := m.last
-			m.mu.Unlock()
-			if err := errorsOf(err, more, c.runs("remove-fd", "fdset-id", set, "fd", last)); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if _, err := c.addFD(fd, variants("fdset-id", set)); !full(err) {
-			t.Errorf("one more: %v, want LimitsExceeded", err)
-		}
-	})
-}
-
-// TestMaxOwned has callers pass as many as each, its user and all may, and one more.
-func TestMaxOwned(t *testing.T) {
-	m := newMonitor(t)
-	w := serve(t, m.machine)
-	fd := connected(t)
-	const ofOne, ofAll = 16, 64
-	var callers []*caller
-	for n := range ofAll / ofOne {
-		c := w.as(admin)
-		callers = append(callers, c)
-		for i := range ofOne {
-			_, err := c.addFD(fd, nil)
-			if err := errorsOf(err, c.getfd(fmt.Sprintf("x%d.%d", n, i), fd)); err != nil {
-				t.Fatalf("%d: %v", i, err)
-			}
-		}
-		_, err := c.addFD(fd, nil)
-		for _, err := range []error{err, c.getfd("one more", fd)} {
-			if errorName(err) != dbusError+"LimitsExceeded" {
-				t.Errorf("one more of one caller: %v, want LimitsExceeded", err)
-			}
-		}
-	}
-	c := w.as(admin)
-	_, err := c.addFD(fd, nil)
-	for _, err := range []error{err, c.getfd("one more", fd)} {
-		if errorName(err) != dbusError+"LimitsExceeded" {
-			t.Errorf("one more of all: %v, want LimitsExceeded", err)
-		}
-	}
-	callers[0].Close()
-	m.wantHas(ofAll-ofOne, ofAll-ofOne)
-	rig.Eventually(t, "there is room again", func() bool { return c.getfd("one more", fd) == nil })
 }
 
 // sendFD sends a request with a descriptor.

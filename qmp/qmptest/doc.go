@@ -14,6 +14,8 @@
 //	...
 //	qemu.Event("STOP", "")
 //
+// [Descriptors] keeps those that a fake is passed, by name and in sets, for handlers of getfd, add-fd and their like.
+//
 // Messages look like those of QEMU 7.2: blanks after colon and comma, CRLF, the id last
 // in a return and first in an error. Everything ends with the test: the goroutine is
 // joined and file descriptors that came are closed.
