@@ -82,7 +82,7 @@ func parseCall(r *request) error {
 	name := d.String()
 	r.action = action.Command(name)
 	if fdMembers[name] != nil && r.plan != nil {
-		return r.parsePassing(name, &d, newFDReader(name))
+		return r.setPassing(name, &d, (*fdArguments).dictionary)
 	}
 	var arguments []byte
 	var given []schema.Descriptor

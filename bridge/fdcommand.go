@@ -2,7 +2,6 @@ package bridge
 
 import (
 	"fmt"
-	"strings"
 
 	"qmp-dbus-bridge/qmp"
 	"qmp-dbus-bridge/schema"
@@ -12,120 +11,86 @@ import (
 // fdMember is what the descriptor itself is called in Call, as a member of D-Bus type h.
 const fdMember = "fd"
 
-// fdMembers are the other members of the commands that take a descriptor, and the D-Bus types of each.
+// fdMembers are the members of the commands that take a descriptor, and the D-Bus types of each.
 var fdMembers = map[string]map[string]string{
-	"getfd":  {"fdname": "s"},
-	"add-fd": {"fdset-id": "ynqiuxt", "opaque": "s"},
+	"getfd":  {"fdname": "s", fdMember: "h"},
+	"add-fd": {"fdset-id": "ynqiuxt", "opaque": "s", fdMember: "h"},
 }
 
-// fdReader reads the arguments of such a command.
-type fdReader struct {
-	command string
-	json    []byte
-	seen    map[string]bool
-	fds     []uint32
+// fdArguments are those of such a command.
+type fdArguments struct {
+	options
+	json []byte // of all but the descriptor, without the brace at the end
 }
 
-// parsePassing reads a dictionary of such a command, and makes the request one for that.
-func (r *request) parsePassing(command string, d *wire.Decoder, f *fdReader) error {
-	for d.Enter(); d.More(); d.Exit() {
-		d.Enter()
-		if err := f.member(d.String(), d); err != nil {
-			return r.setGiven(command, nil, nil, err)
-		}
-	}
-	if err := d.Err(); err != nil {
-		return r.setGiven(command, nil, nil, failuref(errInvalidArgs, "%s: %v", command, err))
-	}
-	return r.setPassing(f)
+func newFDArguments(command string) *fdArguments {
+	f := &fdArguments{json: []byte{'{'}}
+	f.options = options{place: command, types: fdMembers[command], take: f.add}
+	return f
 }
 
-// member reads one, the decoder being at its value.
-func (f *fdReader) member(name string, d *wire.Decoder) error {
-	for d.Kind() == 'v' {
-		d.Enter()
-		defer d.Exit()
-	}
-	place := f.command + "." + name
-	types, known := fdMembers[f.command][name]
+// add takes one in.
+func (f *fdArguments) add(name, place string, d *wire.Decoder) (err error) {
 	if name == fdMember {
-		types, known = "h", true
+		d.UnixFD() // there is one; see setPassing
+		return nil
 	}
-	switch is := d.Type(); {
-	case !known:
-		return failuref(errInvalidArgs, "%s: there is no %.64q", f.command, name)
-	case f.seen[name]:
-		return failuref(errInvalidArgs, "%s: given twice", place)
-	case len(is) != 1 || !strings.Contains(types, is):
-		return failuref(errInvalidArgs, "%s: of D-Bus type '%.64s', which is none of '%s'", place, is, types)
-	case name == fdMember:
-		f.fds = append(f.fds, d.UnixFD())
-	default:
-		if len(f.json) > 1 {
-			f.json = append(f.json, ',')
-		}
-		value, err := schema.AppendValue(fmt.Appendf(f.json, "%q:", name), d, place)
-		if err != nil {
-			return err
-		}
-		f.json = value
+	if len(f.json) > 1 {
+		f.json = append(f.json, ',')
 	}
-	f.seen[name] = true
-	return nil
+	f.json, err = schema.AppendValue(fmt.Appendf(f.json, "%q:", name), d, place)
+	return err
 }
 
-func newFDReader(command string) *fdReader {
-	return &fdReader{command: command, json: []byte{'{'}, seen: map[string]bool{}}
-}
-
-// setPassing makes the request one for the command that was read.
-func (r *request) setPassing(f *fdReader) error {
-	var err error
+// setPassing makes the request one for such a command, whose arguments read reads.
+func (r *request) setPassing(command string, d *wire.Decoder, read func(*fdArguments, *wire.Decoder) error) error {
+	f := newFDArguments(command)
+	err := read(f, d)
 	switch n := len(r.front.FDs()); {
-	case len(f.fds) != 1:
-		err = failuref(errInvalidArgs, "%s: the descriptor is given as %s, of D-Bus type h", f.command, fdMember)
+	case err != nil:
+	case !f.seen[fdMember]:
+		err = failuref(errInvalidArgs, "%s: the descriptor is given as %s, of D-Bus type h", command, fdMember)
 	case n != 1:
-		err = failuref(errInvalidArgs, "%s: the message has %d file descriptors, and takes one", f.command, n)
+		err = failuref(errInvalidArgs, "%s: the message has %d file descriptors, and takes one", command, n)
+	default:
+		return r.setCommand(command, append(f.json, '}'))
 	}
-	if err != nil {
-		return r.setGiven(f.command, nil, nil, err)
-	}
-	return r.setCommand(f.command, append(f.json, '}'))
+	return r.setGiven(command, nil, nil, err)
 }
 
 // passingMethods are the typed ones of the commands that take a descriptor.
 func passingMethods() []method {
 	getfd := objectCommand("Getfd", "getfd", []schema.Arg{{Name: "fdname", Type: "s"}, {Name: "fd", Type: "h"}}, nil)
-	getfd.parse, getfd.run = parseGetfd, forwardPassing
+	getfd.parse, getfd.run = parsePassing("getfd", (*fdArguments).getfd), forwardPassing
 	addFD := objectCommand("AddFd", "add-fd", []schema.Arg{{Name: "fd", Type: "h"}, {Name: "options", Type: "a{sv}"}}, nil)
-	addFD.parse = parseAddFD
+	addFD.parse = parsePassing("add-fd", (*fdArguments).addFD)
 	return []method{getfd, answering(addFD, schema.Arg{Name: "result", Type: "a{sv}"}, forwardPassing)}
 }
 
-func parseGetfd(r *request) error {
-	const command = "getfd"
-	if r.plan == nil {
-		return r.lacking(command)
-	}
-	d, f := r.Decoder(), newFDReader(command)
-	for _, name := range []string{"fdname", fdMember} {
-		if err := f.member(name, &d); err != nil {
-			return r.setGiven(command, nil, nil, err)
+func parsePassing(command string, read func(*fdArguments, *wire.Decoder) error) func(*request) error {
+	return func(r *request) error {
+		if r.plan == nil {
+			return r.lacking(command)
 		}
+		d := r.Decoder()
+		return r.setPassing(command, &d, read)
 	}
-	return r.setPassing(f)
 }
 
-func parseAddFD(r *request) error {
-	const command = "add-fd"
-	if r.plan == nil {
-		return r.lacking(command)
+// getfd reads (s fdname, h fd).
+func (f *fdArguments) getfd(d *wire.Decoder) error {
+	if err := f.member("fdname", d); err != nil {
+		return err
 	}
-	d, f := r.Decoder(), newFDReader(command)
-	if err := f.member(fdMember, &d); err != nil {
-		return r.setGiven(command, nil, nil, err)
+	return f.member(fdMember, d)
+}
+
+// addFD reads (h fd, a{sv} options).
+func (f *fdArguments) addFD(d *wire.Decoder) error {
+	if err := f.member(fdMember, d); err != nil {
+		return err
 	}
-	return r.parsePassing(command, &d, f)
+	return f.dictionary(d)
 }
 
 func forwardPassing(r *request) {

@@ -1,8 +1,6 @@
 package bridge
 
 import (
-	"strings"
-
 	"qmp-dbus-bridge/bridge/picture"
 	"qmp-dbus-bridge/schema"
 	"qmp-dbus-bridge/schema/wire"
@@ -22,49 +20,27 @@ type screenOptions struct {
 	format       picture.Format
 }
 
-// optionTypes are the options, and the D-Bus types of each.
-var optionTypes = map[string]string{"device": "s", "head": "ynqiuxt", "format": "s"}
+// screenTypes are the options, and the D-Bus types of each.
+var screenTypes = map[string]string{"device": "s", "head": "ynqiuxt", "format": "s"}
 
 // writeScreendump reads the options. The format is not QEMU's business.
 func writeScreendump(r *request) ([]byte, error) {
 	o := screenOptions{format: picture.PNG}
+	from := options{place: "options", types: screenTypes, hint: "; there are device, head and format", take: o.take}
 	d := r.Decoder()
-	seen := map[string]bool{}
-	for d.Enter(); d.More(); d.Exit() {
-		d.Enter()
-		name := d.String()
-		if seen[name] {
-			return nil, failuref(errInvalidArgs, "options.%s: given twice", name)
-		}
-		if err := o.read(name, &d); err != nil {
-			return nil, err
-		}
-		seen[name] = true
-	}
-	if err := d.Err(); err != nil {
-		return nil, failuref(errInvalidArgs, "%v", err)
+	if err := from.dictionary(&d); err != nil {
+		return nil, err
 	}
 	r.subject = o.format
 	return o.arguments(), nil
 }
 
-// read reads an option, the decoder being at its value, a variant.
-func (o *screenOptions) read(name string, d *wire.Decoder) (err error) {
-	types, known := optionTypes[name]
-	if !known {
-		return failuref(errInvalidArgs, "options: there is no %.64q; there are device, head and format", name)
-	}
-	for d.Kind() == 'v' {
-		d.Enter()
-		defer d.Exit()
-	}
-	place := "options." + name
-	switch is := d.Type(); {
-	case len(is) != 1 || !strings.Contains(types, is):
-		return failuref(errInvalidArgs, "%s: of D-Bus type '%.64s', which is none of '%s'", place, is, types)
-	case name == "device":
+// take takes an option in.
+func (o *screenOptions) take(name, place string, d *wire.Decoder) (err error) {
+	switch name {
+	case "device":
 		o.device, err = schema.AppendValue(nil, d, place)
-	case name == "head":
+	case "head":
 		o.head, err = schema.AppendValue(nil, d, place)
 	default:
 		o.format = picture.Format(d.String())
