@@ -15,8 +15,8 @@ type busConfigCommand struct {
 	BridgeUser string `placeholder:"USER" help:"The user (a name or uid) that the bridge will run as. Default: yourself."`
 }
 
-// Check finds the mistakes that the tags don't tell.
-func (c *busConfigCommand) Check() error {
+// AfterApply finds the mistakes that the parser can't see; it calls this.
+func (c *busConfigCommand) AfterApply() error {
 	if err := c.check(); err != nil {
 		return err
 	}

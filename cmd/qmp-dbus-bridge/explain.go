@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"strings"
@@ -15,11 +14,11 @@ import (
 type policyExplain struct {
 	policyFlags `embed:""`
 
-	Policy   []string `placeholder:"FILE" help:"Policy files, in the order in which the bridge gets them. Repeatable."`
+	Policy   []string `placeholder:"FILE" sep:"none" help:"Policy files, in the order in which the bridge gets them. Repeatable."`
 	UID      uint32   `name:"uid" required:"" placeholder:"N" help:"The caller's uid."`
-	GID      []uint32 `name:"gid" placeholder:"N" help:"A group of the caller's. Repeatable."`
+	GID      []uint32 `name:"gid" sep:"none" placeholder:"N" help:"A group of the caller's. Repeatable."`
 	Label    string   `placeholder:"LABEL" help:"The caller's security label."`
-	BusNames []string `name:"bus-name" placeholder:"NAME" help:"A name that the caller owns on the bus. Repeatable."`
+	BusNames []string `name:"bus-name" sep:"none" placeholder:"NAME" help:"A name that the caller owns on the bus. Repeatable."`
 
 	Action    string `arg:"" help:"A QMP command, or event:NAME, read-properties, introspect, subscribe."`
 	Arguments string `arg:"" optional:"" help:"The command's arguments, a JSON object."`
@@ -34,7 +33,7 @@ var otherActions = map[string]action.Action{
 }
 
 // Run prints what is decided. The exit status is 0 whatever that is.
-func (c *policyExplain) Run(context.Context) error {
+func (c *policyExplain) Run() error {
 	rules, err := c.authorizer(c.Policy)
 	if err != nil {
 		return policyFault(err)

@@ -20,14 +20,14 @@ type sharedFlags struct {
 
 	Bus        string      `placeholder:"ADDRESS" xor:"bus" help:"Serve on an existing bus: a D-Bus address, or session or system. Without it a private one is started."`
 	ObjectPath string      `default:"${object_path}" help:"The path of the VM's object."`
-	Policy     []string    `placeholder:"FILE" help:"Cedar policies, added to the built-in ones. Repeatable."`
+	Policy     []string    `placeholder:"FILE" sep:"none" help:"Cedar policies, added to the built-in ones. Repeatable."`
 	Audit      string      `default:"stderr" placeholder:"DEST" help:"Where the audit goes: stderr (the default), journal, none or a file, whose path has a /."`
 	VMState    vmstateFlag `name:"vmstate" placeholder:"ID,..." help:"Have QEMU migrate the state of helpers that queue for org.qemu.VMState1: add a dbus-vmstate object, unless it has one. All of them, or by --vmstate=ID,ID these, which must be there. 64 at most, 16 of one user."`
 
 	limitFlags `embed:""`
 }
 
-// check finds the mistakes that the tags don't tell.
+// check finds the mistakes that the parser can't see.
 func (f *sharedFlags) check() error {
 	if !wire.ValidPath(f.ObjectPath) || f.ObjectPath == "/" {
 		return fmt.Errorf("--object-path %s: not an object path; an example is %s", f.ObjectPath, bridge.DefaultObjectPath)

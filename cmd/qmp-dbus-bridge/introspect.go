@@ -16,8 +16,8 @@ type introspectCommand struct {
 	Object string `arg:"" optional:"" default:"${object_path}/QMP" help:"The object whose introspection data is printed. Default: ${object_path}/QMP."`
 }
 
-// Check finds the mistakes that the tags don't tell.
-func (c *introspectCommand) Check() error { return checkAddress(c.QMP) }
+// AfterApply finds the mistakes that the parser can't see; it calls this.
+func (c *introspectCommand) AfterApply() error { return checkAddress(c.QMP) }
 
 // Run prints the introspection data of one object.
 func (c *introspectCommand) Run(ctx context.Context) error {

@@ -12,11 +12,12 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/alecthomas/kong"
+
 	"qmp-dbus-bridge/bridge"
 	"qmp-dbus-bridge/bridge/bus"
 	"qmp-dbus-bridge/bridge/patient"
 	"qmp-dbus-bridge/bridge/policytext"
-	"qmp-dbus-bridge/cmd/commandline"
 )
 
 // Exit statuses; `run` ends with QEMU's own where that has one.
@@ -32,6 +33,7 @@ type commandLine struct {
 	BusConfig  busConfigCommand  `cmd:"" help:"Print the configuration of a private bus, for a dbus-daemon or dbus-broker that is started otherwise."`
 	Introspect introspectCommand `cmd:"" help:"Print the D-Bus introspection data that a QEMU gets, without a bus."`
 	Policy     policyCommand     `cmd:"" help:"Show and check policies, and explain what they decide."`
+	Version    kong.VersionFlag  `help:"Print the version and exit."`
 }
 
 func main() {
@@ -43,29 +45,35 @@ func main() {
 }
 
 func run(args []string) int {
-	command, err := commandline.Program{
-		Name:    "qmp-dbus-bridge",
-		Help:    "Shows a QEMU virtual machine as org.qemu.VM1 on a D-Bus of its own.",
-		Version: version(),
-		Vars: map[string]string{
-			"bus_name": bus.DefaultBusName, "object_path": bridge.DefaultObjectPath,
+	var c commandLine
+	parser, err := kong.New(&c,
+		kong.Name("qmp-dbus-bridge"),
+		kong.Description("Shows a QEMU virtual machine as org.qemu.VM1 on a D-Bus of its own."),
+		kong.Vars{
+			"version": version(), "bus_name": bus.DefaultBusName, "object_path": bridge.DefaultObjectPath,
 			"limits": bridge.LimitNames(), "uid": strconv.Itoa(os.Geteuid()),
 			"examples": strings.Join(policytext.ExampleNames(), ", "),
 		},
-	}.Parse(new(commandLine), args)
+	)
+	if err != nil {
+		return report(err, exitFailed)
+	}
+	parsed, err := parser.Parse(args)
 	if err != nil {
 		return report(usageError(err), exitUsage)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	return conclude(command.Run(ctx))
+	parsed.BindTo(ctx, (*context.Context)(nil))
+	return conclude(parsed.Run())
 }
 
 // usageError says where more is told about a command line that is wrong.
 func usageError(err error) error {
 	command := "qmp-dbus-bridge"
-	if mistake, ok := errors.AsType[*commandline.Error](err); ok && mistake.Command != "" {
-		command += " " + mistake.Command
+	if parse, ok := errors.AsType[*kong.ParseError](err); ok {
+		named, _, _ := strings.Cut(parse.Context.Command(), " <") // without its arguments
+		command = strings.TrimSpace(command + " " + named)
 	}
 	return fmt.Errorf("%w (%s --help tells more)", err, command)
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -27,7 +26,7 @@ type policyShow struct {
 }
 
 // Run prints a policy, or the classes that policies speak of.
-func (c *policyShow) Run(context.Context) error {
+func (c *policyShow) Run() error {
 	text := policytext.Builtin()
 	switch {
 	case c.Classes && c.Example != "":
@@ -46,7 +45,7 @@ func (c *policyShow) Run(context.Context) error {
 
 // policyFlags are those of a bridge that its policy depends on.
 type policyFlags struct {
-	Grant      []string `placeholder:"ROLE=SUBJECT" help:"A role that the bridge gives to uid:N, gid:N, user:NAME or group:NAME. Repeatable."`
+	Grant      []string `placeholder:"ROLE=SUBJECT" sep:"none" help:"A role that the bridge gives to uid:N, gid:N, user:NAME or group:NAME. Repeatable."`
 	BridgeUser string   `placeholder:"USER" help:"The user (a name or uid) that the bridge runs as. Default: ours, ${uid}."`
 	QEMUUser   string   `name:"qemu-user" placeholder:"USER" help:"QEMU's own user (a name or uid), which may not call the bridge."`
 	Name       string   `placeholder:"NAME" help:"The VM's name. Default: vm."`
@@ -55,8 +54,8 @@ type policyFlags struct {
 	bridge, qemu *uint32        // of BridgeUser and QEMUUser; nil if not given
 }
 
-// Check finds the mistakes that the tags don't tell.
-func (f *policyFlags) Check() (err error) {
+// AfterApply finds the mistakes that the parser can't see; it calls this.
+func (f *policyFlags) AfterApply() (err error) {
 	if f.grants, err = parseGrants(f.Grant); err != nil {
 		return err
 	}
@@ -108,7 +107,7 @@ type policyCheck struct {
 
 // Run checks the files as the bridge does, and besides for what can't be meant. Each problem is a line on standard
 // error.
-func (c *policyCheck) Run(context.Context) error {
+func (c *policyCheck) Run() error {
 	policy, err := c.authorizer(c.Files)
 	if err == nil {
 		if useless := policy.Unreachable(len(c.Grant) > 0); len(useless) > 0 {

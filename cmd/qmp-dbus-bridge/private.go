@@ -24,7 +24,7 @@ type privateFlags struct {
 	BusGroup       string   `placeholder:"GROUP" help:"The group (a name or gid) that the private bus's directory is open to; all who are granted a role must be in it. Without it others may pass that directory, if there is a grant, and are refused by the bus."`
 	Name           string   `placeholder:"NAME" help:"The VM's name in paths and policies. Default: what run's -name says, or vm."`
 	BusName        string   `default:"${bus_name}" help:"The name to own on the bus."`
-	Grant          []string `placeholder:"ROLE=SUBJECT" help:"Give a role (viewer, operator, helper, admin) to uid:N, gid:N, user:NAME or group:NAME. Repeatable."`
+	Grant          []string `placeholder:"ROLE=SUBJECT" sep:"none" help:"Give a role (viewer, operator, helper, admin) to uid:N, gid:N, user:NAME or group:NAME. Repeatable."`
 	QEMUUser       string   `name:"qemu-user" placeholder:"USER" help:"QEMU's own user (a name or uid), which may not call the bridge. Default: the one that QEMU's monitor or process shows."`
 	SELinuxContext string   `name:"selinux-context" placeholder:"CONTEXT" help:"The SELinux context that may own the name on the private bus."`
 
@@ -35,7 +35,7 @@ type privateFlags struct {
 	bridgeAccount uint32         // the bridge's uid
 }
 
-// check finds the mistakes that the tags don't tell.
+// check finds the mistakes that the parser can't see.
 func (f *privateFlags) check() error {
 	f.bridgeAccount = uint32(os.Geteuid())
 	if !wire.ValidBusName(f.BusName) || strings.HasPrefix(f.BusName, ":") {

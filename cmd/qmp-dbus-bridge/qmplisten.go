@@ -17,7 +17,7 @@ type listenFlags struct {
 	listenPath string // QMPListen, absolute; empty without it
 }
 
-// check finds the mistakes that the tags don't tell.
+// check finds the mistakes that the parser can't see.
 func (f *listenFlags) check() (err error) {
 	if f.QMPListen != "" {
 		f.listenPath, err = filepath.Abs(f.QMPListen)

@@ -29,8 +29,8 @@ type runCommand struct {
 	QEMU             []string      `arg:"" passthrough:"" name:"qemu" help:"-- and QEMU's own command line. The monitor is added to it."`
 }
 
-// Check finds the mistakes that the tags don't tell.
-func (c *runCommand) Check() error {
+// AfterApply finds the mistakes that the parser can't see; it calls this.
+func (c *runCommand) AfterApply() error {
 	behind := len(c.QEMU) > 0 && c.QEMU[0] == "--"
 	if behind {
 		c.QEMU = c.QEMU[1:]

@@ -16,8 +16,8 @@ type serveCommand struct {
 	QMP string `name:"qmp" required:"" placeholder:"PATH" help:"QEMU's QMP socket: a path, or fd:N for an inherited one."`
 }
 
-// Check finds the mistakes that the tags don't tell.
-func (c *serveCommand) Check() error {
+// AfterApply finds the mistakes that the parser can't see; it calls this.
+func (c *serveCommand) AfterApply() error {
 	if err := checkAddress(c.QMP); err != nil {
 		return err
 	}

@@ -2,8 +2,11 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/alecthomas/kong"
 
 	"qmp-dbus-bridge/bridge"
 )
@@ -14,13 +17,16 @@ type vmstateFlag struct {
 	ids   []string
 }
 
-// Set takes the value, if there is one.
-func (f *vmstateFlag) Set(ids string, given bool) error {
-	f.given, f.ids = true, nil
-	if !given {
+// IsBool says that the flag needs no value.
+func (*vmstateFlag) IsBool() bool { return true }
+
+// Decode reads the value, if there is one.
+func (f *vmstateFlag) Decode(ctx *kong.DecodeContext) error {
+	f.given = true
+	if ctx.Scan.Peek().Type != kong.FlagValueToken {
 		return nil
 	}
-	f.ids = strings.Split(ids, ",")
+	f.ids = strings.Split(fmt.Sprint(ctx.Scan.Pop().Value), ",")
 	return f.check()
 }
 
