@@ -124,3 +124,39 @@ func TestBusOfDying(t *testing.T) {
 		t.Errorf("buses (-want +got):\n%s", diff)
 	}
 }
+
+// TestBusesOfMany has a QEMU with many devices come: one of each kind is asked for the bus of all.
+func TestBusesOfMany(t *testing.T) {
+	m := newMachine(t, crowd())
+	all := serve(t, m).as(admin).objects()
+	for _, device := range []string{"disk0", "disk63", "nic0", "nic7"} {
+		if bus := all["device/"+device]["Bus"]; bus != "pcie.0" {
+			t.Errorf("%s is on %v", device, bus)
+		}
+	}
+	// The machine's type, the bus of a disk, that of a NIC, and the backend of each NIC.
+	if n := m.counts()["qom-get"]; n != 1+1+1+8 {
+		t.Errorf("%d qom-get", n)
+	}
+}
+
+// TestBusesOfManyChange has a device go, and another of its id come on another bus, while QEMU tells which are on one: each is asked.
+func TestBusesOfManyChange(t *testing.T) {
+	answers := crowd()
+	m := newMachine(t, answers)
+	m.script("human-monitor-command", func(q *qmptest.QEMU, r *qmptest.Request) {
+		of := r.Name
+		if line(r.Name, r.Arguments) == askTree {
+			of = askTree
+			m.answer(`qom-get {"path":"/machine/peripheral/disk7","property":"parent_bus"}`, `"/machine/peripheral/rp1/rp1"`)
+			q.Event("DEVICE_DELETED", `{"device": "disk7", "path": "/machine/peripheral/disk7"}`)
+		}
+		r.Return(answers[of])
+	})
+	all := serve(t, m).as(admin).objects()
+	for device, want := range map[string]string{"disk0": "pcie.0", "disk7": "rp1", "disk63": "pcie.0", "nic7": "pcie.0"} {
+		if bus := all["device/"+device]["Bus"]; bus != want {
+			t.Errorf("%s is on %v, want %s", device, bus, want)
+		}
+	}
+}

@@ -31,6 +31,9 @@ type machine struct {
 	all      []string                   // the names of all that came
 }
 
+// askTree is the command for which devices are on one bus.
+const askTree = `human-monitor-command {"command-line":"info qtree"}`
+
 // own is what the bridge asks of its own accord; see interview and inventory.Queries. A test's callers ask nothing of
 // this.
 var own = func() map[string]bool {
@@ -40,6 +43,7 @@ var own = func() map[string]bool {
 	for _, q := range inventory.Queries {
 		names[line(q.Command, q.Arguments)] = true
 	}
+	names[askTree] = true
 	return names
 }()
 

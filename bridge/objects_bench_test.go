@@ -19,7 +19,8 @@ func crowd() map[string]string {
 	on := func(device, property, value string) {
 		answers[fmt.Sprintf(`qom-get {"path":"/machine/peripheral/%s","property":"%s"}`, device, property)] = fmt.Sprintf("%q", value)
 	}
-	var nics strings.Builder
+	var nics, tree strings.Builder
+	tree.WriteString(`bus: main-system-bus\r\n  dev: q35-pcihost, id \"\"\r\n    bus: pcie.0\r\n      type PCIE\r\n`)
 	for i := range 64 {
 		drives = append(drives, fmt.Sprintf(`{"device": "", "qdev": "/machine/peripheral/disk%d/virtio-backend", "removable": false,`+
 			` "io-status": "ok", "inserted": {"node-name": "node%[1]d", "drv": "qcow2", "ro": false, "encrypted": false,`+
@@ -28,17 +29,20 @@ func crowd() map[string]string {
 		cpus = append(cpus, fmt.Sprintf(`{"cpu-index": %d, "thread-id": %d, "qom-path": "/machine/unattached/device[%[1]d]",`+
 			` "props": {"socket-id": 0, "core-id": %[1]d, "thread-id": 0}}`, i, 1000+i))
 		on(fmt.Sprint("disk", i), "parent_bus", "/machine/q35/pcie.0")
+		fmt.Fprintf(&tree, `      dev: virtio-blk-pci, id \"disk%d\"\r\n        serial = \"\"\r\n`, i)
 	}
 	for i := range 8 {
 		devices = append(devices, fmt.Sprintf(`{"name": "nic%d", "type": "child<virtio-net-pci>"}`, i))
 		fmt.Fprintf(&nics, `nic%d: index=0,type=nic,model=virtio-net-pci,macaddr=52:54:00:12:34:%02x\r\n`, i, i)
 		on(fmt.Sprint("nic", i), "parent_bus", "/machine/q35/pcie.0")
+		fmt.Fprintf(&tree, `      dev: virtio-net-pci, id \"nic%d\"\r\n        mac = \"\"\r\n`, i)
 		on(fmt.Sprint("nic", i), "netdev", fmt.Sprint("n", i))
 	}
 	list := func(items []string) string { return "[" + strings.Join(items, ", ") + "]" }
 	maps.Copy(answers, map[string]string{
 		"query-block": list(drives), "query-cpus-fast": list(cpus),
 		`qom-list {"path":"/machine/peripheral"}`: list(devices), "human-monitor-command": `"` + nics.String() + `"`,
+		askTree: `"` + tree.String() + `"`,
 	})
 	return answers
 }

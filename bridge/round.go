@@ -17,9 +17,8 @@ type round struct {
 	then    []func()
 
 	// The mirror's lock guards the rest.
-	due      inventory.Set // not asked yet
-	asked    inventory.Set // and not shown
-	from     [inventory.Count]int
+	due      inventory.Set        // not asked yet
+	asked    inventory.Set        // and not shown
 	details  [inventory.Count]int // on their way
 	told     [inventory.Count]told
 	inFlight int
@@ -31,8 +30,9 @@ type round struct {
 type told struct {
 	answered bool
 	reading  inventory.Reading
-	err      error // why the reading has nothing
-	gap      error // why something of its objects is not known
+	inquiry  *inventory.Inquiry // for what is not known of its objects
+	err      error              // why the reading has nothing
+	gap      error              // why something of its objects is not known
 }
 
 // begin makes the next round, or none while one is on its way or nothing is wanted. The lock is held.
@@ -99,35 +99,33 @@ func (m *mirror) nextQuery(r *round, q int) (ask func()) {
 	r.due &^= inventory.SetOf(q)
 	r.asked |= inventory.SetOf(q)
 	r.inFlight++
-	m.known[q].Asked()
-	query := &inventory.Queries[q]
+	query, known := &inventory.Queries[q], m.known[q]
+	known.Asked()
 	return func() {
 		m.ask(r, qmp.Command{Name: query.Command, Arguments: query.Arguments}, func(reply qmp.Reply) {
 			reading, err := read(query, reply)
 			m.mu.Lock()
 			defer m.mu.Unlock()
-			r.told[q] = told{answered: true, reading: reading, err: err}
+			r.told[q] = told{answered: true, reading: reading, inquiry: known.Inquire(reading.Items), err: err}
 			r.inFlight--
 		})
 	}
 }
 
-// nextDetail is what asks for something that is not known of the objects of a query, or nil: it is one command for each, and
-// there are MaxItems at most. The lock is held.
+// nextDetail is what asks for something that is not known of the objects of a query, or nil: it is one command for each at most, of
+// which there are MaxItems, and one more. The lock is held.
 func (m *mirror) nextDetail(r *round, q int) (ask func()) {
-	items := r.told[q].reading.Items
-	i, command, arguments := m.known[q].Next(items, r.from[q])
-	r.from[q] = min(i+1, len(items))
-	if i == len(items) {
+	question, found := r.told[q].inquiry.Next()
+	if !found {
 		return nil
 	}
 	r.inFlight++
 	r.details[q]++
 	return func() {
-		m.ask(r, qmp.Command{Name: command, Arguments: arguments}, func(reply qmp.Reply) {
+		m.ask(r, qmp.Command{Name: question.Command, Arguments: question.Arguments}, func(reply qmp.Reply) {
 			m.mu.Lock()
 			defer m.mu.Unlock()
-			if err := m.learnDetail(r, q, items[i], reply); err != nil {
+			if err := learnDetail(r.told[q].inquiry, question, reply); err != nil {
 				r.told[q].gap = err
 			}
 			r.inFlight--
@@ -136,19 +134,18 @@ func (m *mirror) nextDetail(r *round, q int) (ask func()) {
 	}
 }
 
-// learnDetail takes in what QEMU told of one object of a query. The lock is held.
-func (m *mirror) learnDetail(r *round, q int, of inventory.Item, reply qmp.Reply) error {
+// learnDetail takes in what QEMU told of objects of a query. The lock is held.
+func learnDetail(inquiry *inventory.Inquiry, question inventory.Question, reply qmp.Reply) error {
 	_, refused := errors.AsType[*qmp.Error](reply.Err)
 	switch {
-	case r.monitor != m.monitor: // what is known is about another QEMU
-		return nil
 	case refused:
-		m.known[q].LearnNone(of)
+		inquiry.LearnNone(question)
 		return nil
 	case reply.Err != nil:
+		inquiry.Miss(question)
 		return reply.Err
 	}
-	return m.known[q].Learn(of, reply.Return)
+	return inquiry.Learn(question, reply.Return)
 }
 
 // ask asks one of the commands of a round, which goes on then, or ends with the connection.

@@ -2,6 +2,9 @@ package inventory
 
 import "strings"
 
+// deviceDriver is the index of a device's driver among its values.
+const deviceDriver = 0
+
 // readDevice reads a child of /machine/peripheral. What else is listed there is no device.
 func readDevice(told Property) Item {
 	driver, isChild := told.Child()

@@ -4,7 +4,7 @@
 // [Queries] is the table of all that is read: for each QMP command the facts and the objects that its
 // reply tells, and the events and commands after which it may tell something else. [TouchedByEvent] and
 // [TouchedByCommand] look that up the other way round. What a reply does not tell of its objects is asked for each that is
-// new ([Detail]), or was heard before; [Known] keeps it, as long as the object is there.
+// new ([Detail], [Inquiry]), or was heard before; [Known] keeps it, as long as the object is there.
 //
 // What query-jobs does not tell of jobs a [Ledger] knows by what it has heard: events, and commands that start one
 // ([StartedJob]). [DriveStats] and [ReadProperties] read what a caller has asked for.
@@ -14,8 +14,9 @@
 //		known := q.Known()
 //		known.Asked()
 //		reading, err := q.Read(reply of q.Command with q.Arguments)
-//		for item, command, arguments := known.Next(reading.Items, 0); item < len(reading.Items); ... {
-//			err = known.Learn(reading.Items[item], reply of command with arguments)
+//		inquiry := known.Inquire(reading.Items)
+//		for question, found := inquiry.Next(); found; question, found = inquiry.Next() {
+//			err = inquiry.Learn(question, reply of question.Command with question.Arguments)
 //		}
 //		reading = known.Complete(reading)
 //	}

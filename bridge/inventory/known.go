@@ -8,12 +8,13 @@ import (
 	"qmp-dbus-bridge/schema"
 )
 
-// Detail is what is asked of each object by itself, because no command tells it of all: once, since it stays the same for
-// as long as the object is there. It is a text of QOM's, and becomes the last of the object's values.
+// Detail is what is asked of each object by itself, because no command tells it of all, or of one of those that have the same: once,
+// since it stays the same for as long as the object is there. It is a text of QOM's, and becomes the last of the object's values.
 type Detail struct {
 	property string             // of the device that has the object's id
 	required bool               // what has no such property is no object
 	show     func(string) Value // of what QEMU tells
+	survey   *survey            // nil for none
 }
 
 // ask is the command that asks for the detail of an item; its name is empty if QEMU can't be told of such an id.
@@ -25,10 +26,20 @@ func (d *Detail) ask(of Item) (command string, arguments []byte) {
 	return "qom-get", fmt.Appendf(arguments, `,"property":%q}`, d.property)
 }
 
+// read reads what QEMU told.
+func (d *Detail) read(reply []byte) (Value, error) {
+	var told string
+	if err := json.Unmarshal(reply, &told); err != nil {
+		return Value{}, fmt.Errorf("%s of an object: it is no text", d.property)
+	}
+	return d.show(told), nil
+}
+
 // Known is what is known of the objects of a query beside its replies. Not for concurrent use.
 type Known struct {
 	query   *Query
 	details map[string]detail // by id, of objects that are there
+	changes int               // how often there may be another object of an id
 	hearsay hearsay           // nil for none
 }
 
@@ -63,35 +74,18 @@ func (k *Known) Asked() {
 	}
 }
 
-// Next finds the first item from that index on whose detail is to be asked for, and the command for that. There is none where
-// next is len(items).
-func (k *Known) Next(items []Item, from int) (next int, command string, arguments []byte) {
-	if k.query.Detail == nil {
-		return len(items), "", nil
-	}
-	for i, item := range items[from:] {
-		if d, found := k.details[item.ID]; found && slices.Equal(d.values, item.Values) {
-			continue
-		}
-		if command, arguments := k.query.Detail.ask(item); command != "" {
-			return from + i, command, arguments
-		}
-	}
-	return len(items), "", nil
+// knows tells whether the detail of an item is known, or that it has none.
+func (k *Known) knows(item Item) bool {
+	d, found := k.details[item.ID]
+	return found && slices.Equal(d.values, item.Values)
 }
 
-// Learn takes in the reply to Next's command.
-func (k *Known) Learn(of Item, reply []byte) error {
-	var told string
-	if err := json.Unmarshal(reply, &told); err != nil {
-		return fmt.Errorf("%s of an object: it is no text", k.query.Detail.property)
-	}
-	k.details[of.ID] = detail{values: slices.Clone(of.Values), value: k.query.Detail.show(told)}
-	return nil
+func (k *Known) learn(of Item, value Value) {
+	k.details[of.ID] = detail{values: slices.Clone(of.Values), value: value}
 }
 
-// LearnNone takes in that QEMU has no such thing.
-func (k *Known) LearnNone(of Item) {
+// learnNone takes in that QEMU has no such thing.
+func (k *Known) learnNone(of Item) {
 	k.details[of.ID] = detail{values: slices.Clone(of.Values), lacks: true}
 }
 
@@ -103,6 +97,7 @@ func (k *Known) Executed(command string, arguments []byte) {
 		}
 		_ = json.Unmarshal(arguments, &told) // they were made by the bridge
 		delete(k.details, told.ID)
+		k.changes++
 	}
 	if k.hearsay != nil {
 		k.hearsay.executed(command, arguments)
@@ -113,6 +108,7 @@ func (k *Known) Executed(command string, arguments []byte) {
 func (k *Known) Heard(event string, data []byte) {
 	if event == "DEVICE_DELETED" && k.query.Detail != nil {
 		delete(k.details, DeletedDevice(data))
+		k.changes++
 	}
 	if k.hearsay != nil {
 		k.hearsay.heard(event, data)

@@ -29,21 +29,6 @@ func recordedDetails(t *testing.T, version string) (all details) {
 	return all
 }
 
-// answer answers a command that asks for a detail.
-func (all details) answer(t *testing.T, command string, arguments []byte) (reply []byte, found bool) {
-	t.Helper()
-	var of struct{ Path, Property string }
-	if err := json.Unmarshal(arguments, &of); err != nil || command != "qom-get" {
-		t.Fatalf("%s %s: %v", command, arguments, err)
-	}
-	told, found := all[of.Path+" "+of.Property]
-	reply, err := json.Marshal(told)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return reply, found
-}
-
 // complete asks for all details that are not known, and completes a reading with them.
 func (all details) complete(t *testing.T, known *inventory.Known, r inventory.Reading) inventory.Reading {
 	t.Helper()
@@ -51,24 +36,35 @@ func (all details) complete(t *testing.T, known *inventory.Known, r inventory.Re
 	return known.Complete(r)
 }
 
-// ask asks for all details that are not known, and returns of which objects.
+// ask asks for all details that are not known, and returns which objects were asked for them.
 func (all details) ask(t *testing.T, known *inventory.Known, r inventory.Reading) (asked []string) {
 	t.Helper()
 	known.Asked()
-	for from := 0; ; from++ {
-		next, command, arguments := known.Next(r.Items, from)
-		if next == len(r.Items) {
-			return asked
-		}
-		from = next
-		asked = append(asked, r.Items[next].ID)
-		reply, found := all.answer(t, command, arguments)
-		if !found {
-			known.LearnNone(r.Items[next])
-		} else if err := known.Learn(r.Items[next], reply); err != nil {
-			t.Fatal(err)
-		}
+	inquiry := known.Inquire(r.Items)
+	for q, found := inquiry.Next(); found; q, found = inquiry.Next() {
+		asked = append(asked, all.tell(t, inquiry, q))
 	}
+	return asked
+}
+
+// tell answers a question, and returns of which object that was.
+func (all details) tell(t *testing.T, inquiry *inventory.Inquiry, q inventory.Question) (id string) {
+	t.Helper()
+	var of struct{ Path, Property string }
+	if err := json.Unmarshal(q.Arguments, &of); err != nil || q.Command != "qom-get" {
+		t.Fatalf("%s %s: %v", q.Command, q.Arguments, err)
+	}
+	told, found := all[of.Path+" "+of.Property]
+	reply, err := json.Marshal(told)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !found {
+		inquiry.LearnNone(q)
+	} else if err := inquiry.Learn(q, reply); err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Base(of.Path)
 }
 
 // devices is a reading of devices of these ids, which may have their driver behind an equals sign.
@@ -141,18 +137,17 @@ func TestDetailsOfHostile(t *testing.T) {
 	known := query(t, "qom-list").Known()
 	r := devices(t, "\uFFFE", `"},{`+"\n\\", "ok")
 	var asked []string
-	for i := 0; ; i++ {
-		next, command, arguments := known.Next(r.Items, i)
-		if next == len(r.Items) {
-			break
+	var last inventory.Question
+	inquiry := known.Inquire(r.Items)
+	for q, found := inquiry.Next(); found; q, found = inquiry.Next() {
+		var of struct{ Path string }
+		if err := json.Unmarshal(q.Arguments, &of); err != nil {
+			t.Errorf("%s %s: %v", q.Command, q.Arguments, err)
 		}
-		i = next
-		if !json.Valid(arguments) {
-			t.Errorf("%s %s", command, arguments)
-		}
-		asked = append(asked, r.Items[next].ID)
+		asked = append(asked, strings.TrimPrefix(of.Path, "/machine/peripheral/"))
+		last = q
 		for _, reply := range []string{`1`, `{}`, `[]`, ``, `"`} {
-			if err := known.Learn(r.Items[next], []byte(reply)); err == nil {
+			if err := inquiry.Learn(q, []byte(reply)); err == nil {
 				t.Errorf("the detail %s: no error", reply)
 			}
 		}
@@ -161,7 +156,7 @@ func TestDetailsOfHostile(t *testing.T) {
 		t.Errorf("asked (-want +got):\n%s", diff)
 	}
 	long := "/" + strings.Repeat("ä", inventory.MaxText)
-	if err := known.Learn(r.Items[2], []byte(`"`+long+`"`)); err != nil {
+	if err := inquiry.Learn(last, []byte(`"`+long+`"`)); err != nil {
 		t.Fatal(err)
 	}
 	var ok string

@@ -80,7 +80,7 @@ var Queries = [Count]Query{
 			{Name: "QomPath", Type: "s"},
 			{Name: "Bus", Type: "s"},
 		}},
-		Detail:   &Detail{property: "parent_bus", show: readBus},
+		Detail:   &Detail{property: "parent_bus", show: readBus, survey: busSurvey},
 		read:     list(readDevice),
 		events:   []string{"DEVICE_DELETED"},
 		commands: []string{"device_add"},
