@@ -48,15 +48,21 @@ func (b *Bridge) dial(ctx context.Context) (*qmp.Conn, error) {
 }
 
 // adopt makes monitor the connection that callers' commands go to, once it has told all that
-// the properties show. That is asked while QEMU writes its schema, and while that is read.
+// the properties show. Most of that is asked while QEMU writes its schema, and while that is read.
 func (b *Bridge) adopt(ctx context.Context, monitor *qmp.Conn) error {
 	ctx, cancel := context.WithTimeout(ctx, b.config.Patience.QEMU)
 	defer cancel()
-	id, err := interview(ctx, monitor)
+	identify := interview(monitor)
+	var tables *question
+	if b.commands().kind == "" { // whatever this one is
+		tables = askSchema(monitor)
+	}
+	display := askDisplay(monitor)
+	id, err := identify(ctx)
 	if err != nil {
 		return fmt.Errorf("QEMU: %w", err)
 	}
-	learn, display := b.askCommands(monitor, id.target.String()), askDisplay(monitor)
+	learn := b.askCommands(monitor, id.target.String(), tables)
 	a := &arrival{identity: id, take: func() { b.reached.Store(monitor) }}
 	b.mirror.connect(monitor, a)
 	if err := learn(ctx); err != nil {
@@ -139,18 +145,25 @@ func (b *Bridge) Command(ctx context.Context, name string) error {
 	return err
 }
 
-// askCommands asks a QEMU for its commands, and returns what makes them those on the bus. They are asked for once
-// for each kind of QEMU, because telling them costs it 26 to 35 ms (7.2.22).
-func (b *Bridge) askCommands(monitor *qmp.Conn, target string) (learn func(context.Context) error) {
+// askSchema asks a QEMU for its commands.
+func askSchema(monitor *qmp.Conn) *question {
+	return ask(monitor, qmp.Command{Name: "query-qmp-schema"})
+}
+
+// askCommands asks a QEMU for its commands, unless asked has done that, and returns what makes them those on the bus. They are asked for
+// once for each kind of QEMU, because telling them costs it 19 to 35 ms, and another 3 before it does anything else (7.2.22).
+func (b *Bridge) askCommands(monitor *qmp.Conn, target string, asked *question) (learn func(context.Context) error) {
 	version := monitor.Version()
 	kind := fmt.Sprintf("%s|%s|%s", version, version.Package, target)
 	before := b.commands()
 	if before.kind == kind {
 		return func(context.Context) error { return nil }
 	}
-	q := ask(monitor, qmp.Command{Name: "query-qmp-schema"})
+	if asked == nil {
+		asked = askSchema(monitor)
+	}
 	return func(ctx context.Context) error {
-		tables, err := q.result(ctx)
+		tables, err := asked.result(ctx)
 		if err != nil {
 			return fmt.Errorf("query-qmp-schema: %w", forLog(err))
 		}
@@ -197,9 +210,8 @@ func (b *Bridge) announceInterfaces() {
 	}
 }
 
-// interview asks a QEMU that has just been reached what it is.
-func interview(ctx context.Context, monitor *qmp.Conn) (identity, error) {
-	id := identity{version: inventory.Text(monitor.Version().String())}
+// interview asks a QEMU that has just been reached what it is, and returns what waits for that.
+func interview(monitor *qmp.Conn) (identify func(context.Context) (identity, error)) {
 	var name struct {
 		Name string `json:"name"`
 	}
@@ -217,16 +229,19 @@ func interview(ctx context.Context, monitor *qmp.Conn) (identity, error) {
 		{ask(monitor, qmp.Command{Name: "query-uuid"}), &uuid},
 		{ask(monitor, qmp.Command{Name: "query-target"}), &target},
 	}
-	for _, q := range questions {
-		if err := q.read(ctx, q.into); err != nil {
-			return id, err
+	return func(ctx context.Context) (id identity, err error) {
+		for _, q := range questions {
+			if err := q.read(ctx, q.into); err != nil {
+				return id, err
+			}
 		}
+		id.version = inventory.Text(monitor.Version().String())
+		id.name, id.target = inventory.Text(name.Name), inventory.Text(target.Arch)
+		if uuid.UUID == "" {
+			return id, nil
+		}
+		canonical, err := canonicalUUID(uuid.UUID)
+		id.uuid = inventory.Text(canonical)
+		return id, err
 	}
-	id.name, id.target = inventory.Text(name.Name), inventory.Text(target.Arch)
-	if uuid.UUID == "" {
-		return id, nil
-	}
-	canonical, err := canonicalUUID(uuid.UUID)
-	id.uuid = inventory.Text(canonical)
-	return id, err
 }

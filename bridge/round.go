@@ -86,12 +86,25 @@ func (m *mirror) nextOf(r *round) (ask func()) {
 			m.show(r, q)
 		}
 	}
+	if r.due == 0 {
+		return nil
+	}
+	return m.nextQuery(r, r.nextDue(width > 1))
+}
+
+// nextDue is the next query to be asked, of those that are: when several are on their way, first what there is more to ask after.
+func (r *round) nextDue(several bool) (first int) {
+	first = -1
 	for q := range inventory.Count {
-		if r.due.Has(q) {
-			return m.nextQuery(r, q)
+		switch {
+		case !r.due.Has(q):
+		case !several || inventory.Queries[q].Detail != nil:
+			return q
+		case first < 0:
+			first = q
 		}
 	}
-	return nil
+	return first
 }
 
 // nextQuery is what asks a query. The lock is held.
