@@ -5,7 +5,7 @@
 // Go's net package parks a goroutine on every read and hands it over to the
 // network poller; for a proxy that answers one message with another that
 // hand-over costs more than the work. Here the socket is in blocking mode:
-// [Conn.Read] is one recvmsg(2) that blocks its goroutine's thread, and
+// [Conn.Read] is a ppoll(2) that blocks its goroutine's thread and one recvmsg(2), and
 // [Conn.Send] is one sendmsg(2) with MSG_DONTWAIT on the caller's goroutine.
 // Only what does not fit into the socket's buffer is copied to a queue, which
 // a goroutine drains; it exists only while something is queued. So a Conn costs

@@ -60,19 +60,23 @@ func (c *Conn) read(p []byte) (int, []int, error) {
 
 // SetReadDeadline makes every later Read fail with os.ErrDeadlineExceeded when
 // nothing has come by t; the zero time takes the deadline away. A Read in
-// progress is not affected. It is meant for handshakes: with a deadline
-// each Read costs one system call more.
+// progress is not affected.
 func (c *Conn) SetReadDeadline(t time.Time) { c.deadline = t }
 
-// await waits until there is something to read, if there is a deadline for that.
+// await waits until there is something to read, in ppoll(2): Linux wakes who waits in
+// recvmsg(2) also each time that the peer has read something, which takes the peer's core
+// from it just when it would answer.
 func (c *Conn) await() error {
-	for !c.deadline.IsZero() {
-		left := time.Until(c.deadline)
-		if left <= 0 {
-			return os.ErrDeadlineExceeded
+	for {
+		var wait *unix.Timespec // for ever
+		if !c.deadline.IsZero() {
+			left := time.Until(c.deadline)
+			if left <= 0 {
+				return os.ErrDeadlineExceeded
+			}
+			wait = new(unix.NsecToTimespec(left.Nanoseconds()))
 		}
-		wait := unix.NsecToTimespec(left.Nanoseconds())
-		n, err := unix.Ppoll([]unix.PollFd{{Fd: int32(c.fd), Events: unix.POLLIN}}, &wait, nil)
+		n, err := unix.Ppoll([]unix.PollFd{{Fd: int32(c.fd), Events: unix.POLLIN}}, wait, nil)
 		if err != nil && err != unix.EINTR {
 			return os.NewSyscallError("ppoll", err)
 		}
@@ -80,7 +84,6 @@ func (c *Conn) await() error {
 			return nil
 		}
 	}
-	return nil
 }
 
 func (c *Conn) isClosed() bool {
