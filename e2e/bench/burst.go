@@ -72,7 +72,7 @@ func (p *burstPipeline) send() error {
 // countEvents counts until all have come, or none comes for answerTimeout.
 func countEvents(m *monitor, want int) (a arrivals) {
 	for a.count < want {
-		if err := m.event(); err != nil {
+		if _, err := m.event(); err != nil {
 			return a
 		}
 		a.count++

@@ -39,7 +39,8 @@
 //
 // QEMU gives an event to one monitor after the other, so the raw event is read on the
 // neighbours of the bridge's and the relay's monitors, in turn on either side, while whoever
-// else would handle it is stopped.
+// else would handle it is stopped. Who listens does so alone and counts from QEMU's own timestamp of the
+// event; how late the raw listener was in the same round is subtracted.
 //
 // # Where noise comes from
 //

@@ -15,9 +15,10 @@ const (
 	eventPause = 2 * time.Millisecond
 )
 
-// events measures how much later than the raw event a signal comes, and beside it how long a
-// signal takes through the bus. One thread does it all: it reads the raw event, then the
-// signal, which can't come before. Who else would handle the same events is stopped meanwhile.
+// events measures how much later a listener on the bus hears of an event than a listener at a raw monitor does, and
+// beside it how long a signal takes through the bus. One thread listens, to one of the two at a time, since two that wait
+// for the same event take each other's core: how late each hears is counted from QEMU's own timestamp, and what the raw
+// listener's median was in the same round is subtracted. Who else would handle the same events is stopped meanwhile.
 type events struct {
 	stage    *stage
 	trigger  *monitor
@@ -28,9 +29,9 @@ type events struct {
 	relayed  *bus
 	signals  *bus
 
-	bus, relay, bridge *figure.Row
-	status             *figure.Row
-	changed            [2]*figure.Row // by each of commands
+	bus, raw, relay, bridge *figure.Row
+	status                  *figure.Row
+	changed                 [2]*figure.Row // by each of commands
 }
 
 func newEvents(s *stage) (e *events, err error) {
@@ -39,6 +40,7 @@ func newEvents(s *stage) (e *events, err error) {
 		tick: newSignal(tickFace),
 		bus:  &figure.Row{Name: "one signal through the bus"},
 	}
+	e.raw = &figure.Row{Name: "raw STOP/RESUME after QEMU's timestamp"}
 	e.relay = &figure.Row{Name: "raw relay: STOP/RESUME signal minus raw event", Base: e.bus}
 	e.bridge = &figure.Row{
 		Name: "STOP/RESUME signal minus raw event", Base: e.bus,
@@ -67,7 +69,7 @@ func newEvents(s *stage) (e *events, err error) {
 }
 
 func (e *events) rows() []*figure.Row {
-	return []*figure.Row{e.bus, e.relay, e.bridge, e.status, e.changed[0], e.changed[1]}
+	return []*figure.Row{e.bus, e.raw, e.relay, e.bridge, e.status, e.changed[0], e.changed[1]}
 }
 
 func (e *events) round(number int) error {
@@ -84,18 +86,48 @@ func (e *events) round(number int) error {
 		}
 	}
 	e.bus.Add(ticks.sample())
-	if err := e.alone(e.relay, e.stage.relay, raw, e.relayed, e.stage.bridge, e.signals); err != nil {
+	heard, err := e.measureRaw(raw)
+	if err != nil {
 		return err
 	}
-	if err := e.alone(e.bridge, e.stage.bridge, raw, e.signals, e.stage.relay, e.relayed); err != nil {
+	if err := e.alone(e.relay, e.stage.relay, raw, heard, e.relayed, e.stage.bridge, e.signals); err != nil {
 		return err
 	}
-	return e.measureChanges(raw)
+	if err := e.alone(e.bridge, e.stage.bridge, raw, heard, e.signals, e.stage.relay, e.relayed); err != nil {
+		return err
+	}
+	return e.measureChanges(raw, heard)
+}
+
+// measureRaw measures when the raw listener alone hears, and tells the median.
+func (e *events) measureRaw(raw *monitor) (time.Duration, error) {
+	resume, err := pause(e.stage.relay, e.stage.bridge, e.stage.ownBridge)
+	if err != nil {
+		return 0, err
+	}
+	var s series
+	err = func() error {
+		for i := range eventsPerRound {
+			if err := e.measureEvent(i, raw, &s); err != nil {
+				return err
+			}
+		}
+		return nil
+	}()
+	if err := errors.Join(err, resume()); err != nil {
+		return 0, named(e.raw, err)
+	}
+	if err := e.passOver(eventsPerRound, e.signals, e.relayed); err != nil {
+		return 0, named(e.raw, err)
+	}
+	sample := s.sample()
+	e.raw.Add(sample)
+	return time.Duration(sample.P50 * float64(time.Microsecond)), nil
 }
 
 // measureChanges measures how much later than the raw event the properties are announced: those that RESUME tells, and those for
 // which the bridge asks QEMU after STOP; and what asking takes a raw client.
-func (e *events) measureChanges(raw *monitor) error {
+func (e *events) measureChanges(raw *monitor, heard time.Duration) error {
 	changes, err := dialBus(e.stage.bus)
 	if err != nil {
 		return err
@@ -113,7 +145,7 @@ func (e *events) measureChanges(raw *monitor) error {
 	err = func() error {
 		for i := range eventsPerRound {
 			which := i % 2
-			if err := e.measureEvent(raw, e.commands[which], changes, &changed[which]); err != nil {
+			if err := e.measureSignal(i, raw, heard, changes, &changed[which]); err != nil {
 				return named(e.changed[which], err)
 			}
 			began := time.Now()
@@ -127,10 +159,8 @@ func (e *events) measureChanges(raw *monitor) error {
 	if err := errors.Join(err, resume()); err != nil {
 		return err
 	}
-	for range eventsPerRound {
-		if err := errors.Join(e.signals.signal(), e.relayed.signal()); err != nil {
-			return err
-		}
+	if err := e.passOver(eventsPerRound, e.signals, e.relayed); err != nil {
+		return err
 	}
 	e.status.Add(asked.sample())
 	for which, s := range changed {
@@ -141,7 +171,7 @@ func (e *events) measureChanges(raw *monitor) error {
 
 // alone measures the signals of one server while the other is stopped, and afterwards
 // passes over those that the other still sends.
-func (e *events) alone(row *figure.Row, server *process, raw *monitor, signals *bus, other *process, late *bus) error {
+func (e *events) alone(row *figure.Row, server *process, raw *monitor, heard time.Duration, signals *bus, other *process, late *bus) error {
 	resume, err := pause(other, e.stage.ownBridge)
 	if err != nil {
 		return err
@@ -149,22 +179,32 @@ func (e *events) alone(row *figure.Row, server *process, raw *monitor, signals *
 	var s series
 	err = s.spend(server, func() error {
 		for i := range eventsPerRound {
-			if err := e.measureEvent(raw, e.commands[i%2], signals, &s); err != nil {
-				return named(row, err)
+			if err := e.measureSignal(i, raw, heard, signals, &s); err != nil {
+				return err
 			}
 		}
 		return nil
 	})
 	if err := errors.Join(err, resume()); err != nil {
-		return err
+		return named(row, err)
 	}
-	for range eventsPerRound {
-		if err := late.signal(); err != nil {
-			return named(row, err)
-		}
+	if err := e.passOver(eventsPerRound, late); err != nil {
+		return named(row, err)
 	}
 	s.wall = 0 // mostly pauses
 	row.Add(s.sample())
+	return nil
+}
+
+// passOver reads so many signals of each.
+func (e *events) passOver(count int, all ...*bus) error {
+	for range count {
+		for _, b := range all {
+			if err := b.signal(); err != nil {
+				return err
+			}
+		}
+	}
 	return nil
 }
 
@@ -181,18 +221,51 @@ func (e *events) measureTick(s *series) error {
 	return nil
 }
 
-func (e *events) measureEvent(raw *monitor, command []byte, signals *bus, s *series) error {
-	if err := e.trigger.write(command); err != nil {
+// measureEvent measures when a raw listener hears of one event.
+func (e *events) measureEvent(i int, raw *monitor, s *series) error {
+	if err := e.raise(i); err != nil {
 		return err
 	}
-	if err := raw.event(); err != nil {
+	line, err := raw.event()
+	arrived := time.Now()
+	if err != nil {
 		return err
 	}
-	began := time.Now()
+	at, err := eventTime(line)
+	if err != nil {
+		return err
+	}
+	s.latencies = append(s.latencies, arrived.Sub(at))
+	return e.settle()
+}
+
+// measureSignal measures how much later than a raw listener the bus's hears of one event. The raw one reads it afterwards, for its
+// timestamp.
+func (e *events) measureSignal(i int, raw *monitor, heard time.Duration, signals *bus, s *series) error {
+	if err := e.raise(i); err != nil {
+		return err
+	}
 	if err := signals.signal(); err != nil {
 		return err
 	}
-	s.latencies = append(s.latencies, time.Since(began))
+	arrived := time.Now()
+	line, err := raw.event()
+	if err != nil {
+		return err
+	}
+	at, err := eventTime(line)
+	if err != nil {
+		return err
+	}
+	s.latencies = append(s.latencies, arrived.Sub(at)-heard)
+	return e.settle()
+}
+
+// raise has QEMU stop or continue, by turns.
+func (e *events) raise(i int) error { return e.trigger.write(e.commands[i%2]) }
+
+// settle reads QEMU's reply to that, and lets everybody finish.
+func (e *events) settle() error {
 	_, err := e.trigger.reply()
 	time.Sleep(eventPause)
 	return err

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"time"
 )
 
 // commandStatus is the shortest form that QEMU takes: it acts at the closing brace.
@@ -96,15 +97,26 @@ func (m *monitor) reply() ([]byte, error) {
 	}
 }
 
-// event reads up to the next event.
-func (m *monitor) event() error {
+// event reads up to the next event, which is valid until the next read.
+func (m *monitor) event() ([]byte, error) {
 	for {
 		line, err := m.line()
 		if err != nil {
-			return fmt.Errorf("QMP event: %w", err)
+			return nil, fmt.Errorf("QMP event: %w", err)
 		}
 		if bytes.HasPrefix(line, eventLine) {
-			return nil
+			return line, nil
 		}
 	}
+}
+
+// eventTime is when QEMU says that an event was.
+func eventTime(line []byte) (time.Time, error) {
+	var event struct {
+		Timestamp struct{ Seconds, Microseconds int64 }
+	}
+	if err := json.Unmarshal(line, &event); err != nil {
+		return time.Time{}, fmt.Errorf("QMP event: %w", err)
+	}
+	return time.Unix(event.Timestamp.Seconds, event.Timestamp.Microseconds*1000), nil
 }

@@ -25,7 +25,7 @@ func relay(path, monitorPath string) error {
 	signal := newSignal(relayFace)
 	fmt.Println(roleReady)
 	for {
-		if err := m.event(); err != nil {
+		if _, err := m.event(); err != nil {
 			return err
 		}
 		if _, err := b.send(signal); err != nil {
