@@ -36,64 +36,71 @@ when {
 };
 `
 
+// addBitmap is an action of a transaction that the policy allows.
+const addBitmap = `{"type":"block-dirty-bitmap-add","data":{"node":"n0","name":"b"}}`
+
+// denied are calls of the helper's that its policy does not allow.
+var denied = []struct{ command, arguments string }{
+	// A transaction is each of its actions.
+	{"transaction", `{"actions":[{"type":"blockdev-snapshot-sync","data":{"node-name":"n0","snapshot-file":"/etc/x"}}]}`},
+	{"transaction", `{"actions":[` + addBitmap + `,{"type":"blockdev-snapshot-sync","data":{"node-name":"n0","snapshot-file":"/etc/x"}}]}`},
+	{"transaction", `{"actions":[{"type":"block-dirty-bitmap-add","data":{"node":"n1","name":"b"}}]}`},
+	{"transaction", `{"actions":[{"type":"drive-backup","data":{"device":"n0","sync":"full","target":"/etc/x"}}]}`},
+	{"transaction", `{"actions":[{"type":"abort","data":{}}]}`},
+	// Names of arguments are exact, and what the policy does not name is not given.
+	{"block-dirty-bitmap-add", `{"Node":"n0","name":"b"}`},
+	{"block-dirty-bitmap-add", `{"node":"n1","name":"b"}`},
+	{"block-dirty-bitmap-add", `{"node":"n0","name":"b","persistent":true}`},
+	{"block-dirty-bitmap-add", `{"node":"n0\u0000","name":"b"}`},
+	{"block-dirty-bitmap-add", `{"name":"b"}`},
+	// Files.
+	{"blockdev-add", `{"node-name":"x","driver":"raw","file":"json:{\"driver\":\"file\",\"filename\":\"/srv/x\"}"}`},
+	{"blockdev-add", `{"node-name":"x","driver":"raw","file":{"driver":"file","filename":"json:{\"driver\":\"file\",\"filename\":\"/etc/shadow\"}"}}`},
+	{"blockdev-add", `{"node-name":"x","driver":"raw","file.driver":"file","file.filename":"/srv/x"}`},
+	{"blockdev-add", `{"node-name":"x","driver":"raw","file":{"driver":"file","filename":"/srv/x"},"file.filename":"/etc/shadow"}`},
+	{"blockdev-add", `{"node_name":"x","driver":"raw","file":{"driver":"file","filename":"/srv/x"}}`},
+	{"blockdev-add", `{"node-name":"x","driver":"raw","file":{"driver":"file","filename":"/srv/../etc/shadow"}}`},
+	{"blockdev-add", `{"node-name":"x","driver":"raw","file":{"driver":"file","filename":"/dev/fdset/1"}}`},
+	{"blockdev-add", `{"node-name":"x","driver":"raw","file":{"driver":"host_device","filename":"/srv/x"}}`},
+	{"blockdev-add", `{"node-name":"x","driver":"raw","file":{"driver":"file","filename":"/srv/x","pr-manager":"p"}}`},
+	{"blockdev-add", `{"node-name":"x","driver":"raw","file":{"driver":"file","filename":"nbd:unix:/srv/x"}}`},
+	// Objects.
+	{"qom-get", `{"path":"balloon0","property":"type"}`},
+	{"qom-get", `{"path":"/machine/peripheral//balloon0","property":"type"}`},
+	{"qom-get", `{"path":"/machine/peripheral/balloon0/","property":"type"}`},
+	{"qom-get", `{"path":"/machine/peripheral/balloon0","property":"guest-stats"}`},
+	{"qom-get", `{"path":"/machine/peripheral/other0","property":"type"}`},
+	{"device_del", `{"id":"balloon0"}`},
+	{"device_del", `{"id":"/machine/peripheral/other0"}`},
+	{"device_del", `{"id":"/machine/peripheral/balloon0"}`},
+	{"device_del", `{"id":"peripheral/other0"}`},
+	// Descriptors of others.
+	{"query-fdsets", ``},
+	{"add-fd", `{"fdset-id":1}`},
+	{"remove-fd", `{"fdset-id":1}`},
+	{"getfd", `{"fdname":"x"}`},
+	{"closefd", `{"fdname":"x"}`},
+}
+
+// meaningless are arguments of a transaction that say nothing, or a thing twice: they are refused to whom it may concern.
+var meaningless = []string{
+	`{"actions":[{"type":"block-dirty-bitmap-add","data":{"node":"n0","name":"b"},"type":"quit"}]}`,
+	`{"actions":[{"type":"transaction","data":{"actions":[]}}]}`,
+	`{"actions":"quit"}`, `{}`,
+}
+
 // TestAttackPolicy has a helper say what its policy does not allow in ways that look as if it did: denied actions wrapped in a
 // transaction, other names for the same argument or object, files behind other names, descriptors of others.
 func TestAttackPolicy(t *testing.T) {
 	besiegeWith(t, policyFlag, func(t *testing.T, s *siege) {
 		object := helper.MustDial(t, s.address).Object(busName, qmpPath)
 		byJSON := func(command, text string) error { return object.Call(qmpIf+".CallJson", 0, command, text).Err }
-		bitmap := `{"type":"block-dirty-bitmap-add","data":{"node":"n0","name":"b"}}`
-		for _, test := range []struct{ command, arguments string }{
-			// A transaction is each of its actions.
-			{"transaction", `{"actions":[{"type":"blockdev-snapshot-sync","data":{"node-name":"n0","snapshot-file":"/etc/x"}}]}`},
-			{"transaction", `{"actions":[` + bitmap + `,{"type":"blockdev-snapshot-sync","data":{"node-name":"n0","snapshot-file":"/etc/x"}}]}`},
-			{"transaction", `{"actions":[{"type":"block-dirty-bitmap-add","data":{"node":"n1","name":"b"}}]}`},
-			{"transaction", `{"actions":[{"type":"drive-backup","data":{"device":"n0","sync":"full","target":"/etc/x"}}]}`},
-			{"transaction", `{"actions":[{"type":"abort","data":{}}]}`},
-			// Names of arguments are exact, and what the policy does not name is not given.
-			{"block-dirty-bitmap-add", `{"Node":"n0","name":"b"}`},
-			{"block-dirty-bitmap-add", `{"node":"n1","name":"b"}`},
-			{"block-dirty-bitmap-add", `{"node":"n0","name":"b","persistent":true}`},
-			{"block-dirty-bitmap-add", `{"node":"n0\u0000","name":"b"}`},
-			{"block-dirty-bitmap-add", `{"name":"b"}`},
-			// Files.
-			{"blockdev-add", `{"node-name":"x","driver":"raw","file":"json:{\"driver\":\"file\",\"filename\":\"/srv/x\"}"}`},
-			{"blockdev-add", `{"node-name":"x","driver":"raw","file":{"driver":"file","filename":"json:{\"driver\":\"file\",\"filename\":\"/etc/shadow\"}"}}`},
-			{"blockdev-add", `{"node-name":"x","driver":"raw","file.driver":"file","file.filename":"/srv/x"}`},
-			{"blockdev-add", `{"node-name":"x","driver":"raw","file":{"driver":"file","filename":"/srv/x"},"file.filename":"/etc/shadow"}`},
-			{"blockdev-add", `{"node_name":"x","driver":"raw","file":{"driver":"file","filename":"/srv/x"}}`},
-			{"blockdev-add", `{"node-name":"x","driver":"raw","file":{"driver":"file","filename":"/srv/../etc/shadow"}}`},
-			{"blockdev-add", `{"node-name":"x","driver":"raw","file":{"driver":"file","filename":"/dev/fdset/1"}}`},
-			{"blockdev-add", `{"node-name":"x","driver":"raw","file":{"driver":"host_device","filename":"/srv/x"}}`},
-			{"blockdev-add", `{"node-name":"x","driver":"raw","file":{"driver":"file","filename":"/srv/x","pr-manager":"p"}}`},
-			{"blockdev-add", `{"node-name":"x","driver":"raw","file":{"driver":"file","filename":"nbd:unix:/srv/x"}}`},
-			// Objects.
-			{"qom-get", `{"path":"balloon0","property":"type"}`},
-			{"qom-get", `{"path":"/machine/peripheral//balloon0","property":"type"}`},
-			{"qom-get", `{"path":"/machine/peripheral/balloon0/","property":"type"}`},
-			{"qom-get", `{"path":"/machine/peripheral/balloon0","property":"guest-stats"}`},
-			{"qom-get", `{"path":"/machine/peripheral/other0","property":"type"}`},
-			{"device_del", `{"id":"balloon0"}`},
-			{"device_del", `{"id":"/machine/peripheral/other0"}`},
-			{"device_del", `{"id":"/machine/peripheral/balloon0"}`},
-			{"device_del", `{"id":"peripheral/other0"}`},
-			// Descriptors of others.
-			{"query-fdsets", ``},
-			{"add-fd", `{"fdset-id":1}`},
-			{"remove-fd", `{"fdset-id":1}`},
-			{"getfd", `{"fdname":"x"}`},
-			{"closefd", `{"fdname":"x"}`},
-		} {
+		for _, test := range denied {
 			if got, want := errorName(byJSON(test.command, test.arguments)), dbusError+"AccessDenied"; got != want {
 				t.Errorf("%s %s: %s, want %s", test.command, test.arguments, got, want)
 			}
 		}
-		// What says nothing, or a thing twice, is refused to whom it may concern.
-		for _, text := range []string{
-			`{"actions":[{"type":"block-dirty-bitmap-add","data":{"node":"n0","name":"b"},"type":"quit"}]}`,
-			`{"actions":[{"type":"transaction","data":{"actions":[]}}]}`,
-			`{"actions":"quit"}`, `{}`,
-		} {
+		for _, text := range meaningless {
 			if got, want := errorName(byJSON("transaction", text)), dbusError+"InvalidArgs"; got != want {
 				t.Errorf("transaction %s: %s, want %s", text, got, want)
 			}
@@ -101,7 +108,7 @@ func TestAttackPolicy(t *testing.T) {
 		s.nothingExecuted()
 
 		// The policy is no wall: what it allows is executed, as it was decided.
-		if err := byJSON("transaction", `{"actions":[`+bitmap+`]}`); err != nil {
+		if err := byJSON("transaction", `{"actions":[`+addBitmap+`]}`); err != nil {
 			t.Error(err)
 		}
 		var kind dbus.Variant

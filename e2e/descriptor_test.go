@@ -2,11 +2,9 @@ package e2e_test
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -20,50 +18,6 @@ import (
 	"qmp-dbus-bridge/e2e/rig"
 )
 
-// opened is a file of this size that is open in a mode, for QEMU to be passed.
-func opened(t testing.TB, mode int, size int64) *os.File {
-	t.Helper()
-	path := filepath.Join(rig.TempDir(t), "file")
-	if err := os.WriteFile(path, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Truncate(path, size); err != nil {
-		t.Fatal(err)
-	}
-	file, err := os.OpenFile(path, mode, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { file.Close() })
-	return file
-}
-
-// socket is one that a descriptor is passed of, and what is at its other end.
-func socket(t testing.TB, kind int) (passed, peer *os.File) {
-	t.Helper()
-	fds, err := unix.Socketpair(unix.AF_UNIX, kind|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return os.NewFile(uintptr(fds[0]), "passed"), os.NewFile(uintptr(fds[1]), "peer")
-}
-
-func fdOf(f *os.File) dbus.UnixFD { return dbus.UnixFD(f.Fd()) }
-
-// held counts what a QEMU and a bridge have open, and the sets of descriptors that QEMU has some in.
-type held struct{ qemu, bridge, sets int }
-
-func holding(t testing.TB, vm *rig.QEMU, b *bridge, conn *dbus.Conn) held {
-	t.Helper()
-	h := held{qemu: len(rig.FDs(t, vm.PID())), bridge: len(rig.FDs(t, b.PID()))}
-	for _, set := range fdsets(t, conn) {
-		if fds, _ := set.(map[string]dbus.Variant)["fds"].Value().([]map[string]dbus.Variant); len(fds) > 0 {
-			h.sets++
-		}
-	}
-	return h
-}
-
 // TestDescriptors passes descriptors in the place of names and files, to what takes each, and counts what is left open.
 func TestDescriptors(t *testing.T) {
 	onBothBuses(t, func(t *testing.T, flags []string) { testDescriptors(t, rig.QEMUProgram(), flags) })
@@ -76,182 +30,24 @@ func testDescriptors(t *testing.T, qemu string, flags []string) {
 	vm := rig.StartQEMU(t, rig.QEMU{Program: qemu, Args: []string{"-device", "VGA,id=video0", "-vnc", "none"}})
 	b := serveQEMU(t, vm, flags...)
 	requireConfined(t, b.PID())
-	c := dial(t, b)
-	for name, pass := range map[string]func(t *testing.T){
-		"a file that QEMU writes": func(t *testing.T) {
-			file := opened(t, os.O_WRONLY, 0)
-			c.call(t, "Screendump", fdOf(file), options("device", "video0"))
-			if text := readFile(t, file.Name()); !bytes.HasPrefix([]byte(text), []byte("P6\n")) {
-				t.Errorf("QEMU wrote %.10q", text)
-			}
-			err := c.conn.Object(busName, qmpPath).Call(qmpIf+".Screendump", 0, fdOf(file), options("device", "nosuch")).Err
-			wantError(t, err, "org.qemu.VM1.Error.Qmp.DeviceNotFound")
-		},
-		"a file open in another way": func(t *testing.T) {
-			_, err := qmp(c.conn, "screendump", map[string]any{"filename": fdOf(opened(t, os.O_RDWR, 0))})
-			wantError(t, err, dbusError+"InvalidArgs")
-		},
-		"a file that QEMU reads": func(t *testing.T) {
-			file, err := os.Open("/dev/urandom")
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer file.Close()
-			for _, call := range []struct {
-				command   string
-				arguments map[string]any
-			}{
-				{"object-add", map[string]any{"qom-type": "rng-random", "id": "rng1", "filename": fdOf(file)}},
-				{"object-del", map[string]any{"id": "rng1"}},
-			} {
-				if _, err := qmp(c.conn, call.command, call.arguments); err != nil {
-					t.Fatal(err)
-				}
-			}
-		},
-		"a drive": func(t *testing.T) {
-			file := opened(t, os.O_RDWR, 1<<20)
-			rig.Eventually(t, "no set is left of others", func() bool { return holding(t, vm, b, c.conn).sets == 0 })
-			node := options("node-name", "disk1", "file", options("driver", "file", "filename", fdOf(file)))
-			c.call(t, "BlockdevAdd", "raw", node)
-			if now := holding(t, vm, b, c.conn); now.sets != 1 {
-				t.Errorf("%d sets of descriptors with a node of one", now.sets)
-			}
-			c.call(t, "BlockResize", int64(2<<20), options("node-name", "disk1"))
-			if info, err := file.Stat(); err != nil || info.Size() != 2<<20 {
-				t.Errorf("%v, %v, want 2 MiB", info, err)
-			}
-			c.call(t, "BlockdevDel", "disk1")
-			rig.Eventually(t, "its set is removed", func() bool { return holding(t, vm, b, c.conn).sets == 0 })
-			err := c.conn.Object(busName, qmpPath).Call(qmpIf+".BlockdevAdd", 0, "qcow2", node).Err // the file is none
-			wantError(t, err, "org.qemu.VM1.Error.Qmp.GenericError")
-		},
-		"a drive for reading": func(t *testing.T) {
-			c.call(t, "BlockdevAdd", "raw", options("node-name", "disk2", "read-only", true, "file", options("driver", "file", "filename", fdOf(opened(t, os.O_RDONLY, 1<<20)))))
-			c.call(t, "BlockdevDel", "disk2")
-		},
-		"a new image": func(t *testing.T) {
-			file := opened(t, os.O_RDWR, 0)
-			c.call(t, "BlockdevCreate", "create1", options("driver", "file", "filename", fdOf(file), "size", int64(1<<20)))
-			rig.Eventually(t, "it is made", func() bool {
-				info, err := file.Stat()
-				return err == nil && info.Size() == 1<<20
-			})
-			rig.Eventually(t, "the job ends", func() bool {
-				return c.conn.Object(busName, qmpPath).Call(qmpIf+".JobDismiss", 0, "create1").Err == nil
-			})
-		},
-		"character devices": func(t *testing.T) {
-			file := opened(t, os.O_WRONLY, 0)
-			mine, peer := socket(t, unix.SOCK_STREAM)
-			defer mine.Close()
-			defer peer.Close()
-			for id, backend := range map[string]map[string]dbus.Variant{
-				"file1": options("type", "file", "data", options("out", fdOf(file))),
-				"log1":  options("type", "null", "data", options("logfile", fdOf(opened(t, os.O_WRONLY, 0)))),
-				"sock1": options("type", "socket", "data", options("server", false, "addr", options("type", "fd", "data", options("str", fdOf(mine))))),
-			} {
-				c.call(t, "ChardevAdd", id, backend)
-				c.call(t, "ChardevRemove", id)
-			}
-			mine.Close()
-			if _, err := peer.Read(make([]byte, 1)); err != io.EOF {
-				t.Errorf("read of a socket that QEMU has closed: %v", err)
-			}
-		},
-		"network": func(t *testing.T) {
-			for id, kind := range map[string]int{"dgram": unix.SOCK_DGRAM, "socket": unix.SOCK_STREAM} {
-				mine, peer := socket(t, kind)
-				how := options("fd", fdOf(mine))
-				if id == "dgram" {
-					how = options("local", options("type", "fd", "str", fdOf(mine)))
-				}
-				c.call(t, "NetdevAdd", "net-"+id, id, how)
-				c.call(t, "NetdevDel", "net-"+id)
-				mine.Close()
-				peer.Close()
-			}
-		},
-		"a server": func(t *testing.T) {
-			listener, err := net.Listen("unix", filepath.Join(rig.TempDir(t), "nbd"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer listener.Close()
-			file, err := listener.(*net.UnixListener).File()
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer file.Close()
-			c.call(t, "NbdServerStart", options("type", "fd", "data", options("str", fdOf(file))), options())
-			conn, err := net.Dial("unix", listener.Addr().String())
-			if err != nil {
-				t.Fatal(err)
-			}
-			greeting := make([]byte, 8)
-			if _, err := io.ReadFull(conn, greeting); err != nil || string(greeting) != "NBDMAGIC" {
-				t.Errorf("read %q, %v", greeting, err)
-			}
-			// QEMU 7.2 stops for good if it is told to stop with a client that has not said what it wants, and sees later that it has gone.
-			if err := conn.(*net.UnixConn).CloseWrite(); err != nil {
-				t.Error(err)
-			}
-			_, _ = io.Copy(io.Discard, conn) // until QEMU has closed it
-			conn.Close()
-			c.call(t, "NbdServerStop")
-		},
-		"a dump": func(t *testing.T) {
-			reader, writer, err := os.Pipe()
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer reader.Close()
-			defer writer.Close()
-			read := make(chan string, 1)
-			go func() {
-				text := make([]byte, 4)
-				_, _ = io.ReadFull(reader, text)
-				_, _ = io.Copy(io.Discard, reader)
-				read <- string(text)
-			}()
-			c.call(t, "DumpGuestMemory", false, fdOf(writer))
-			writer.Close()
-			if text := <-read; text != "\x7fELF" {
-				t.Errorf("QEMU wrote %q", text)
-			}
-		},
-		"a client": func(t *testing.T) {
-			mine, peer := socket(t, unix.SOCK_STREAM)
-			defer peer.Close()
-			defer mine.Close()
-			c.call(t, "AddClient", "vnc", fdOf(mine))
-			mine.Close()
-			text := make([]byte, 4)
-			if _, err := io.ReadFull(peer, text); err != nil || string(text) != "RFB " {
-				t.Errorf("read %q, %v", text, err)
-			}
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			pass(t) // QEMU may open more for itself at first
-			var before held
-			rig.Eventually(t, "it is quiet", func() bool {
-				last := before
-				before = holding(t, vm, b, c.conn)
-				return before == last
-			})
-			for range 3 {
-				pass(t)
-			}
-			rig.Eventually(t, "no more is open than before", func() bool {
-				now := holding(t, vm, b, c.conn)
-				return now.qemu <= before.qemu && now.bridge <= before.bridge && now.sets <= before.sets
-			})
-		})
+	p := passing{dial(t, b), vm, b}
+	for name, pass := range passings {
+		t.Run(name, func(t *testing.T) { p.leavesNothing(t, pass) })
 	}
-	if n := holding(t, vm, b, c.conn).sets; n > 0 {
+	if n := p.holding(t).sets; n > 0 {
 		t.Errorf("%d sets of descriptors are left", n)
 	}
+}
+
+// owners are two callers who have descriptors of their own in a QEMU. The monitor between is at a link that can be cut.
+type owners struct {
+	passing
+	other  *client
+	link   *rig.Cable
+	before held
+	// What is passed: a socket, and a file for both and for reading.
+	socket, file, reading *os.File
+	set                   int64 // of both files
 }
 
 // TestOwnedDescriptors has callers, and a QMP session, pass descriptors of their own to a QEMU, use them, leave, and be cut off while QEMU goes on.
@@ -264,81 +60,101 @@ func TestOwnedDescriptors(t *testing.T) {
 	defer monitor.Close()
 	link := rig.Relay(t, vm.Monitors[0])
 	b := startBridge(t, "serve", "--qmp", link.Path, "--bus-dir", filepath.Join(rig.TempDir(t), "bus"))
-	c, other := dial(t, b), dial(t, b)
-	before := holding(t, vm, b, c.conn)
-
+	o := &owners{passing: passing{dial(t, b), vm, b}, other: dial(t, b), link: link}
+	o.before = o.holding(t)
 	mine, peer := socket(t, unix.SOCK_DGRAM)
 	defer peer.Close()
 	defer mine.Close()
-	c.call(t, "Getfd", "net1", fdOf(mine))
-	wantError(t, other.conn.Object(busName, qmpPath).Call(qmpIf+".Closefd", 0, "net1").Err, "org.qemu.VM1.Error.Qmp.GenericError")
-	c.call(t, "NetdevAdd", "net1", "dgram", options("local", options("type", "fd", "str", "net1")))
-	c.call(t, "NetdevDel", "net1")
-
-	// Open for reading at first, and for writing when something writes.
-	file := opened(t, os.O_RDWR, 1<<20)
-	reading, err := os.Open(file.Name())
-	if err != nil {
+	o.socket, o.file = mine, opened(t, os.O_RDWR, 1<<20)
+	if o.reading, err = os.Open(o.file.Name()); err != nil {
 		t.Fatal(err)
 	}
-	defer reading.Close()
-	added, _ := c.call(t, "AddFd", fdOf(file), options("opaque", "disk")).(map[string]dbus.Variant)
-	set, _ := added["fdset-id"].Value().(int64)
-	c.call(t, "AddFd", fdOf(reading), options("fdset-id", set))
-	name := fmt.Sprintf("/dev/fdset/%d", set)
-	node := options("node-name", "disk1", "auto-read-only", true, "file", options("driver", "file", "filename", name))
-	wantError(t, other.conn.Object(busName, qmpPath).Call(qmpIf+".BlockdevAdd", 0, "raw", node).Err, dbusError+"InvalidArgs")
-	c.call(t, "BlockdevAdd", "raw", node)
-	c.call(t, "BlockdevDel", "disk1")
+	defer o.reading.Close()
 
-	session := openSession(t, other.conn)
-	if got := session.ask(t, `{"execute":"getfd","arguments":{"fdname":"mine"}}`, int(mine.Fd())); got != "{}" {
+	o.useName(t)
+	o.useSet(t)
+	o.haveSession(t)
+	o.leaveWhileCut(t)
+	o.leave(t)
+	o.loseQEMU(t)
+}
+
+// useName has a descriptor by a name, which is not another's.
+func (o *owners) useName(t *testing.T) {
+	o.call(t, "Getfd", "net1", fdOf(o.socket))
+	wantError(t, o.other.conn.Object(busName, qmpPath).Call(qmpIf+".Closefd", 0, "net1").Err, "org.qemu.VM1.Error.Qmp.GenericError")
+	o.call(t, "NetdevAdd", "net1", "dgram", options("local", options("type", "fd", "str", "net1")))
+	o.call(t, "NetdevDel", "net1")
+}
+
+// useSet has a file in a set, which is not another's: open for reading at first, and for writing when something writes.
+func (o *owners) useSet(t *testing.T) {
+	added, _ := o.call(t, "AddFd", fdOf(o.file), options("opaque", "disk")).(map[string]dbus.Variant)
+	o.set, _ = added["fdset-id"].Value().(int64)
+	o.call(t, "AddFd", fdOf(o.reading), options("fdset-id", o.set))
+	name := fmt.Sprintf("/dev/fdset/%d", o.set)
+	node := options("node-name", "disk1", "auto-read-only", true, "file", options("driver", "file", "filename", name))
+	wantError(t, o.other.conn.Object(busName, qmpPath).Call(qmpIf+".BlockdevAdd", 0, "raw", node).Err, dbusError+"InvalidArgs")
+	o.call(t, "BlockdevAdd", "raw", node)
+	o.call(t, "BlockdevDel", "disk1")
+}
+
+// haveSession has a session with some of its own, which it may do with as it likes, and which end with it.
+func (o *owners) haveSession(t *testing.T) {
+	session := openSession(t, o.other.conn)
+	if got := session.ask(t, `{"execute":"getfd","arguments":{"fdname":"mine"}}`, int(o.socket.Fd())); got != "{}" {
 		t.Errorf("getfd of a session: %s", got)
 	}
-	if got := session.ask(t, `{"execute":"add-fd"}`, int(reading.Fd())); !strings.Contains(got, "fdset-id") {
+	if got := session.ask(t, `{"execute":"add-fd"}`, int(o.reading.Fd())); !strings.Contains(got, "fdset-id") {
 		t.Errorf("add-fd of a session: %s", got)
 	}
-	if got := session.ask(t, fmt.Sprintf(`{"execute":"remove-fd","arguments":{"fdset-id":%d}}`, set)); !strings.Contains(got, "another's") {
+	if got := session.ask(t, fmt.Sprintf(`{"execute":"remove-fd","arguments":{"fdset-id":%d}}`, o.set)); !strings.Contains(got, "another's") {
 		t.Errorf("remove-fd of another's: %s", got)
 	}
 	session.Close()
-	rig.Eventually(t, "a session's are closed", func() bool { return holding(t, vm, b, c.conn).sets == before.sets+1 })
+	rig.Eventually(t, "a session's are closed", func() bool { return o.holding(t).sets == o.before.sets+1 })
+}
 
-	// A block node and a caller's own outlast a connection; what is left by who goes meanwhile does not.
-	leaver := dial(t, b)
-	leaver.call(t, "AddFd", fdOf(reading), options())
-	leaver.call(t, "Getfd", "left", fdOf(mine))
-	c.call(t, "BlockdevAdd", "raw", options("node-name", "disk2", "file", options("driver", "file", "filename", fdOf(file))))
-	link.Cut()
+// leaveWhileCut has a caller go while QEMU can't be reached. A block node and a caller's own outlast a connection; what is left by who
+// goes meanwhile does not.
+func (o *owners) leaveWhileCut(t *testing.T) {
+	leaver := dial(t, o.b)
+	leaver.call(t, "AddFd", fdOf(o.reading), options())
+	leaver.call(t, "Getfd", "left", fdOf(o.socket))
+	o.call(t, "BlockdevAdd", "raw", options("node-name", "disk2", "file", options("driver", "file", "filename", fdOf(o.file))))
+	o.link.Cut()
 	leaver.conn.Close()
 	rig.Eventually(t, "QEMU is reached again", func() bool {
-		_, err := qmp(c.conn, "query-name", nil)
+		_, err := qmp(o.conn, "query-name", nil)
 		return err == nil
 	})
-	rig.Eventually(t, "what is left is closed", func() bool { return holding(t, vm, b, c.conn).sets == before.sets+2 })
-	c.call(t, "BlockResize", int64(2<<20), options("node-name", "disk2"))
-	c.call(t, "BlockdevDel", "disk2")
-	rig.Eventually(t, "the node's is removed", func() bool { return holding(t, vm, b, c.conn).sets == before.sets+1 })
-	c.conn.Close()
-	counter := dial(t, b)
-	rig.Eventually(t, "QEMU has no more than before", func() bool {
-		now := holding(t, vm, b, counter.conn)
-		return now.qemu <= before.qemu && now.sets == before.sets && now.bridge <= before.bridge
-	})
+	rig.Eventually(t, "what is left is closed", func() bool { return o.holding(t).sets == o.before.sets+2 })
+	o.call(t, "BlockResize", int64(2<<20), options("node-name", "disk2"))
+	o.call(t, "BlockdevDel", "disk2")
+	rig.Eventually(t, "the node's is removed", func() bool { return o.holding(t).sets == o.before.sets+1 })
+}
 
-	// QEMU goes in the middle of calls.
-	free := len(rig.FDs(t, b.PID()))
+// leave has the owner of the set go, and another client in its place.
+func (o *owners) leave(t *testing.T) {
+	o.conn.Close()
+	o.client = dial(t, o.b)
+	rig.Eventually(t, "QEMU has no more than before", func() bool { return o.holding(t).atMost(o.before) })
+}
+
+// loseQEMU has QEMU go in the middle of calls.
+func (o *owners) loseQEMU(t *testing.T) {
+	free := len(rig.FDs(t, o.b.PID()))
 	var calls []*dbus.Call
 	for range 20 {
-		calls = append(calls, counter.conn.Object(busName, qmpPath).Go(qmpIf+".Screendump", 0, nil, fdOf(opened(t, os.O_WRONLY, 0))))
+		calls = append(calls, o.conn.Object(busName, qmpPath).Go(qmpIf+".Screendump", 0, nil, fdOf(opened(t, os.O_WRONLY, 0))))
 	}
-	vm.Stop()
+	o.vm.Stop()
 	for _, call := range calls {
 		if err := (<-call.Done).Err; err != nil && errorName(err) != "org.qemu.VM1.Error.Disconnected" {
 			t.Error(err)
 		}
 	}
-	rig.Eventually(t, "the bridge has no more than before", func() bool { return len(rig.FDs(t, b.PID())) <= free })
+	rig.Eventually(t, "the bridge has no more than before", func() bool { return len(rig.FDs(t, o.b.PID())) <= free })
 }
 
 // qmpSession is one that OpenQMP gives.
@@ -399,8 +215,8 @@ func TestDescriptorsOfLeavers(t *testing.T) {
 	onBothBuses(t, func(t *testing.T, flags []string) {
 		vm := rig.StartQEMU(t, rig.QEMU{Args: []string{"-device", "VGA,id=video0"}})
 		b := serveQEMU(t, vm, flags...)
-		c := dial(t, b)
-		before := holding(t, vm, b, c.conn)
+		p := passing{dial(t, b), vm, b}
+		before := p.holding(t)
 		output := opened(t, os.O_WRONLY, 0)
 		mine, peer := socket(t, unix.SOCK_STREAM)
 		defer mine.Close()
@@ -427,10 +243,10 @@ func TestDescriptorsOfLeavers(t *testing.T) {
 			r.Close()
 		}
 		rig.Eventually(t, "nothing is left", func() bool {
-			now := holding(t, vm, b, c.conn)
+			now := p.holding(t)
 			return now.qemu <= before.qemu && now.bridge <= before.bridge && now.sets == 0
 		})
-		c.call(t, "Getfd", "x0", fdOf(mine)) // the name is free
+		p.call(t, "Getfd", "x0", fdOf(mine)) // the name is free
 	})
 }
 
@@ -438,21 +254,21 @@ func TestDescriptorsOfLeavers(t *testing.T) {
 func TestDescriptorsWhilePaused(t *testing.T) {
 	vm := rig.StartQEMU(t, rig.QEMU{Args: []string{"-device", "VGA,id=video0"}})
 	b := serveQEMU(t, vm)
-	c := dial(t, b)
-	before := holding(t, vm, b, c.conn)
-	c.call(t, "Stop")
-	rig.Eventually(t, "the bridge knows that", func() bool { return get[string](t, c.conn, "Status") == "paused" })
+	p := passing{dial(t, b), vm, b}
+	before := p.holding(t)
+	p.call(t, "Stop")
+	rig.Eventually(t, "the bridge knows that", func() bool { return get[string](t, p.conn, "Status") == "paused" })
 	file := opened(t, os.O_WRONLY, 0)
 	const some = 5
 	for range some {
-		c.call(t, "Screendump", fdOf(file))
+		p.call(t, "Screendump", fdOf(file))
 	}
-	if now := holding(t, vm, b, c.conn); now.sets != before.sets+some && now.sets != before.sets {
+	if now := p.holding(t); now.sets != before.sets+some && now.sets != before.sets {
 		t.Errorf("%d sets after %d screenshots of a paused guest, %d before", now.sets, some, before.sets)
 	}
-	c.call(t, "Cont")
+	p.call(t, "Cont")
 	rig.Eventually(t, "all are gone", func() bool {
-		now := holding(t, vm, b, c.conn)
+		now := p.holding(t)
 		return now.sets == before.sets && now.qemu <= before.qemu
 	})
 }

@@ -63,87 +63,109 @@ func TestJobsOfNewerQEMU(t *testing.T) { testJobs(t, rig.OtherQEMU(t, "10"), nil
 func testJobs(t *testing.T, qemu string, flags []string) {
 	vm := rig.StartQEMU(t, rig.QEMU{Program: qemu, Args: []string{"-S"}})
 	b := serveQEMU(t, vm, flags...)
-	c := dial(t, b)
-	signals := watch(t, rig.Self().MustDial(t, b.address), dbus.WithMatchPathNamespace(vmPath))
-	const size = 256 << 20
+	m := mirroring{dial(t, b), watch(t, rig.Self().MustDial(t, b.address), dbus.WithMatchPathNamespace(vmPath))}
 	for _, node := range []string{"source", "target"} {
-		c.call(t, "BlockdevAdd", "null-co", options("node-name", node, "size", size, "read-zeroes", true))
+		m.call(t, "BlockdevAdd", "null-co", options("node-name", node, "size", mirrorSize, "read-zeroes", true))
 	}
-	mirror := func(id string, more ...any) {
-		t.Helper()
-		c.call(t, "BlockdevMirror", "source", "target", "full", options(append([]any{"job-id", id}, more...)...))
-		appears(t, signals, "InterfacesAdded", "job/"+id)
-	}
-	dismiss := func(id string) {
-		t.Helper()
-		c.object(t, "job/"+id, "Job.Dismiss")
-		appears(t, signals, "InterfacesRemoved", "job/"+id)
-	}
+	m.led(t)
+	m.stepped(t)
+	m.cancelled(t)
+	m.ofNoDevice(t)
+}
 
-	// One that is led, and ends with a whole copy.
+// mirrorSize is how much a mirror copies, in bytes.
+const mirrorSize = 256 << 20
+
+// mirroring is a client whose QEMU has two block nodes, and the signals of its jobs.
+type mirroring struct {
+	*client
+	signals <-chan *dbus.Signal
+}
+
+// start copies the one node to the other.
+func (m mirroring) start(t *testing.T, id string, more ...any) {
+	t.Helper()
+	m.call(t, "BlockdevMirror", "source", "target", "full", options(append([]any{"job-id", id}, more...)...))
+	appears(t, m.signals, "InterfacesAdded", "job/"+id)
+}
+
+func (m mirroring) dismiss(t *testing.T, id string) {
+	t.Helper()
+	m.object(t, "job/"+id, "Job.Dismiss")
+	appears(t, m.signals, "InterfacesRemoved", "job/"+id)
+}
+
+// led is a job that is led, and ends with a whole copy.
+func (m mirroring) led(t *testing.T) {
 	before := uint64(time.Now().UnixMicro())
-	mirror("led", "speed", 8<<20)
-	if by, since := c.job(t, "led", "StartedBy"), c.job(t, "led", "StartTime").(uint64); by != uint32(os.Getuid()) || since < before || since > uint64(time.Now().UnixMicro()) {
+	m.start(t, "led", "speed", 8<<20)
+	if by, since := m.job(t, "led", "StartedBy"), m.job(t, "led", "StartTime").(uint64); by != uint32(os.Getuid()) || since < before || since > uint64(time.Now().UnixMicro()) {
 		t.Errorf("StartedBy = %v, StartTime = %v after %v", by, since, before)
 	}
-	c.object(t, "job/led", "Job.Pause")
-	c.awaitJob(t, "led", "paused")
-	progress := c.job(t, "led", "Progress").(float64)
+	m.object(t, "job/led", "Job.Pause")
+	m.awaitJob(t, "led", "paused")
+	progress := m.job(t, "led", "Progress").(float64)
 	if progress == 1 {
 		t.Error("it has got on at once, whatever its speed")
 	}
-	c.object(t, "job/led", "Job.Resume")
-	c.object(t, "job/led", "Job.SetSpeed", uint64(0)) // as fast as it can
-	c.awaitJob(t, "led", "ready")
-	if now := c.job(t, "led", "Progress").(float64); now <= progress {
+	m.object(t, "job/led", "Job.Resume")
+	m.object(t, "job/led", "Job.SetSpeed", uint64(0)) // as fast as it can
+	m.awaitJob(t, "led", "ready")
+	if now := m.job(t, "led", "Progress").(float64); now <= progress {
 		t.Errorf("Progress = %v, and was %v", now, progress)
 	}
-	c.object(t, "job/led", "Job.Cancel", false)
-	c.completes(t, signals, "led", "")
-	for name, want := range map[string]any{"Type": "mirror", "Status": "concluded", "Progress": 1.0, "Total": uint64(size), "StartedBy": uint32(os.Getuid())} {
-		if got := c.job(t, "led", name); got != want {
+	m.object(t, "job/led", "Job.Cancel", false)
+	m.completes(t, m.signals, "led", "")
+	for name, want := range map[string]any{"Type": "mirror", "Status": "concluded", "Progress": 1.0, "Total": uint64(mirrorSize), "StartedBy": uint32(os.Getuid())} {
+		if got := m.job(t, "led", name); got != want {
 			t.Errorf("%s = %v of the job that has ended, want %v", name, got, want)
 		}
 	}
-	err := c.conn.Object(busName, vmPath+"/job/led").Call(busName+".Job.Pause", 0).Err
+	err := m.conn.Object(busName, vmPath+"/job/led").Call(busName+".Job.Pause", 0).Err
 	if want := "the job has ended well: its Status is concluded, and Dismiss removes it (Job not found)"; err == nil || err.Error() != want {
 		t.Errorf("Pause of the job that has ended: %v, want %s", err, want)
 	}
-	dismiss("led")
+	m.dismiss(t, "led")
+}
 
-	// One whose end is asked for, step by step, by QEMU.
-	mirror("steps", "auto-finalize", false, "auto-dismiss", false)
-	c.awaitJob(t, "steps", "ready")
-	c.object(t, "job/steps", "Job.Complete")
-	c.awaitJob(t, "steps", "pending")
-	c.object(t, "job/steps", "Job.Finalize")
-	c.completes(t, signals, "steps", "")
-	dismiss("steps")
+// stepped is one whose end is asked for, step by step, by QEMU.
+func (m mirroring) stepped(t *testing.T) {
+	m.start(t, "steps", "auto-finalize", false, "auto-dismiss", false)
+	m.awaitJob(t, "steps", "ready")
+	m.object(t, "job/steps", "Job.Complete")
+	m.awaitJob(t, "steps", "pending")
+	m.object(t, "job/steps", "Job.Finalize")
+	m.completes(t, m.signals, "steps", "")
+	m.dismiss(t, "steps")
+}
 
-	// Two that are cancelled: who keeps them, QEMU or the bridge, makes no difference.
+// cancelled are two that are: who keeps them, QEMU or the bridge, makes no difference.
+func (m mirroring) cancelled(t *testing.T) {
 	for _, byQEMU := range []bool{false, true} {
-		mirror("cut", "speed", 1<<20, "auto-dismiss", !byQEMU)
-		c.object(t, "job/cut", "Job.Cancel", true)
-		c.completes(t, signals, "cut", "Operation canceled")
-		err := c.conn.Object(busName, vmPath+"/job/cut").Call(busName+".Job.Resume", 0).Err
+		m.start(t, "cut", "speed", 1<<20, "auto-dismiss", !byQEMU)
+		m.object(t, "job/cut", "Job.Cancel", true)
+		m.completes(t, m.signals, "cut", "Operation canceled")
+		err := m.conn.Object(busName, vmPath+"/job/cut").Call(busName+".Job.Resume", 0).Err
 		if want := "the job has ended with a failure, which Error tells: its Status is concluded, and Dismiss removes it"; err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("Resume of the job that was cancelled: %v, want %s", err, want)
 		}
-		dismiss("cut")
+		m.dismiss(t, "cut")
 	}
+}
 
-	// Jobs that are of no block device, one of which fails.
+// ofNoDevice are jobs that are of no block device, one of which fails.
+func (m mirroring) ofNoDevice(t *testing.T) {
 	path := rawImage(t, "")
-	c.call(t, "BlockdevCreate", "made", options("driver", "file", "filename", path, "size", 4096))
-	c.completes(t, signals, "made", "")
-	dismiss("made")
+	m.call(t, "BlockdevCreate", "made", options("driver", "file", "filename", path, "size", 4096))
+	m.completes(t, m.signals, "made", "")
+	m.dismiss(t, "made")
 	if info, err := os.Stat(path); err != nil || info.Size() != 4096 {
 		t.Errorf("the image that was made: %v, %v", info, err)
 	}
-	c.call(t, "BlockdevCreate", "failed", options("driver", "file", "filename", path+"/no/folder", "size", 4096))
-	c.completes(t, signals, "failed", "Could not create")
-	dismiss("failed")
-	if by := c.conn.Object(busName, vmPath+"/job/failed").Call(busName+".Job.Cancel", 0, false); by.Err == nil {
+	m.call(t, "BlockdevCreate", "failed", options("driver", "file", "filename", path+"/no/folder", "size", 4096))
+	m.completes(t, m.signals, "failed", "Could not create")
+	m.dismiss(t, "failed")
+	if by := m.conn.Object(busName, vmPath+"/job/failed").Call(busName+".Job.Cancel", 0, false); by.Err == nil {
 		t.Error("a job that has gone was cancelled")
 	}
 }

@@ -83,94 +83,110 @@ func TestScreenshotOfOtherQEMUs(t *testing.T) {
 func testScreenshot(t *testing.T, qemu string, flags []string) {
 	vm := rig.StartQEMU(t, rig.QEMU{Program: qemu, Args: []string{"-device", "VGA,id=video0"}})
 	l := serveByLine(t, vm, flags...)
-	b := l.bridge
-	requireConfined(t, b.PID())
-	c := dial(t, b)
-	ppm := options("format", "ppm")
+	requireConfined(t, l.bridge.PID())
+	s := shooting{passing{dial(t, l.bridge), vm, l.bridge}}
 	rig.Eventually(t, "the firmware shows something", func() bool {
-		return len(strings.Trim(shot(t, c.conn, ppm)[len("P6\n720 400\n255\n"):], "\x00")) > 0
+		return len(strings.Trim(shot(t, s.conn, ppm)[len("P6\n720 400\n255\n"):], "\x00")) > 0
 	})
-	if err := c.conn.Object(busName, vmPath).Call(busName+".Pause", 0).Err; err != nil {
+	if err := s.conn.Object(busName, vmPath).Call(busName+".Pause", 0).Err; err != nil {
 		t.Fatal(err)
 	}
-
-	path := filepath.Join(rig.TempDir(t), "screen.ppm")
-	c.call(t, "Screendump", path)
-	want := readFile(t, path)
-	for name, o := range map[string]map[string]dbus.Variant{
-		"ppm": ppm, "of a device": options("format", "ppm", "device", "video0", "head", 0),
-	} {
-		if got := shot(t, c.conn, o); got != want {
-			t.Errorf("%s: a picture of %d bytes, which is not that of %d that QEMU dumps", name, len(got), len(want))
-		}
-	}
-	for _, o := range []map[string]dbus.Variant{nil, options("format", "png"), options("device", "video0")} {
-		got, err := png.Decode(strings.NewReader(shot(t, c.conn, o)))
-		if err != nil {
-			t.Fatal(err)
-		}
-		samePixels(t, got, want)
-	}
-	file := shoot(t, c.conn, nil)
-	wantSealed(t, file)
-	file.Close()
-	object := c.conn.Object(busName, vmPath)
-	for want, o := range map[string]map[string]dbus.Variant{
-		"org.qemu.VM1.Error.Qmp.DeviceNotFound": options("device", "nosuch"),
-		"org.qemu.VM1.Error.Qmp.GenericError":   options("head", 1), // of no device
-		dbusError + "InvalidArgs":               options("filename", path),
-	} {
-		wantError(t, object.Call(busName+".Screenshot", 0, o).Err, want)
-	}
-
-	// Paused, an older QEMU lets go of nothing: then it has one file for all.
-	if n := len(fdsets(t, c.conn)); n > 1 {
-		t.Errorf("%d fdsets while the guest is paused, want 1 at most", n)
-	}
-	paused := len(rig.FDs(t, vm.PID()))
-	for range 20 {
-		shot(t, c.conn, ppm)
-	}
-	if n := len(rig.FDs(t, vm.PID())); n > paused {
-		t.Errorf("QEMU has %d descriptors after 20 screenshots, %d before", n, paused)
-	}
-	if err := object.Call(busName+".Resume", 0).Err; err != nil {
+	s.compare(t)
+	s.refused(t)
+	s.whilePaused(t)
+	if err := s.conn.Object(busName, vmPath).Call(busName+".Resume", 0).Err; err != nil {
 		t.Fatal(err)
 	}
-	shot(t, c.conn, nil)
-	cleared := func() {
-		t.Helper()
-		if sets := fdsets(t, c.conn); len(sets) > 0 {
-			t.Errorf("fdsets are left: %v", sets)
-		}
-		if n := memoryFiles(t, vm.PID()); n > 0 {
-			t.Errorf("QEMU has %d of our files", n)
-		}
-		rig.Eventually(t, "the bridge has none", func() bool { return memoryFiles(t, b.PID()) == 0 })
-	}
-	cleared()
-	ofBridge, ofQEMU := len(rig.FDs(t, b.PID())), len(rig.FDs(t, vm.PID()))
+	shot(t, s.conn, nil)
+	s.cleared(t)
+	before := s.holding(t)
 	for i := range 100 {
 		format := "ppm"
 		if i%10 == 0 {
 			format = "png"
 		}
-		shot(t, c.conn, options("format", format))
+		shot(t, s.conn, options("format", format))
 	}
-	none := func(after string) {
-		t.Helper()
-		cleared()
-		if n := len(rig.FDs(t, b.PID())); n > ofBridge {
-			t.Errorf("the bridge has %d descriptors after %s, %d before", n, after, ofBridge)
-		}
-		if n := len(rig.FDs(t, vm.PID())); n > ofQEMU {
-			t.Errorf("QEMU has %d descriptors after %s, %d before", n, after, ofQEMU)
-		}
-	}
-	none("100 screenshots")
+	s.wantNoMore(t, before, "100 screenshots")
 	l.interrupt(t, screenshooting)
-	shot(t, c.conn, nil)
-	none("one that was interrupted")
+	shot(t, s.conn, nil)
+	s.wantNoMore(t, before, "one that was interrupted")
+}
+
+var ppm = options("format", "ppm")
+
+// shooting is a client that takes screenshots of a QEMU by a bridge.
+type shooting struct{ passing }
+
+// compare compares pictures with what QEMU dumps into a file, of a guest that stands still.
+func (s shooting) compare(t *testing.T) {
+	path := filepath.Join(rig.TempDir(t), "screen.ppm")
+	s.call(t, "Screendump", path)
+	want := readFile(t, path)
+	for name, o := range map[string]map[string]dbus.Variant{
+		"ppm": ppm, "of a device": options("format", "ppm", "device", "video0", "head", 0),
+	} {
+		if got := shot(t, s.conn, o); got != want {
+			t.Errorf("%s: a picture of %d bytes, which is not that of %d that QEMU dumps", name, len(got), len(want))
+		}
+	}
+	for _, o := range []map[string]dbus.Variant{nil, options("format", "png"), options("device", "video0")} {
+		got, err := png.Decode(strings.NewReader(shot(t, s.conn, o)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		samePixels(t, got, want)
+	}
+	file := shoot(t, s.conn, nil)
+	wantSealed(t, file)
+	file.Close()
+}
+
+// refused asks for what there is no picture of.
+func (s shooting) refused(t *testing.T) {
+	object := s.conn.Object(busName, vmPath)
+	for want, o := range map[string]map[string]dbus.Variant{
+		"org.qemu.VM1.Error.Qmp.DeviceNotFound": options("device", "nosuch"),
+		"org.qemu.VM1.Error.Qmp.GenericError":   options("head", 1), // of no device
+		dbusError + "InvalidArgs":               options("filename", "/x"),
+	} {
+		wantError(t, object.Call(busName+".Screenshot", 0, o).Err, want)
+	}
+}
+
+// whilePaused takes pictures of a guest that stands still: then an older QEMU lets go of nothing, and has one file for all.
+func (s shooting) whilePaused(t *testing.T) {
+	if n := len(fdsets(t, s.conn)); n > 1 {
+		t.Errorf("%d fdsets while the guest is paused, want 1 at most", n)
+	}
+	paused := len(rig.FDs(t, s.vm.PID()))
+	for range 20 {
+		shot(t, s.conn, ppm)
+	}
+	if n := len(rig.FDs(t, s.vm.PID())); n > paused {
+		t.Errorf("QEMU has %d descriptors after 20 screenshots, %d before", n, paused)
+	}
+}
+
+// cleared checks that no set and no file of ours is left, once the guest runs.
+func (s shooting) cleared(t *testing.T) {
+	t.Helper()
+	if sets := fdsets(t, s.conn); len(sets) > 0 {
+		t.Errorf("fdsets are left: %v", sets)
+	}
+	if n := memoryFiles(t, s.vm.PID()); n > 0 {
+		t.Errorf("QEMU has %d of our files", n)
+	}
+	rig.Eventually(t, "the bridge has none", func() bool { return memoryFiles(t, s.b.PID()) == 0 })
+}
+
+// wantNoMore is cleared, and checks that nobody has more open than before.
+func (s shooting) wantNoMore(t *testing.T, before held, after string) {
+	t.Helper()
+	s.cleared(t)
+	if now := s.holding(t); !now.atMost(before) {
+		t.Errorf("after %s is open %+v, before %+v", after, now, before)
+	}
 }
 
 // samePixels compares a picture with a PPM.
