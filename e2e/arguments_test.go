@@ -59,9 +59,7 @@ var argumentCalls = []struct {
 // TestArguments decides by arguments and by names, on a real QEMU and both buses.
 func TestArguments(t *testing.T) {
 	rig.RequireRoot(t)
-	for name, start := range map[string]func(testing.TB, string) *rig.Bus{
-		"dbus-daemon": rig.StartDaemon, "dbus-broker": rig.StartBroker,
-	} {
+	for name, start := range configured {
 		t.Run(name, func(t *testing.T) {
 			dir := rig.TempDir(t)
 			for _, image := range []string{dir + "/a", dir + "b"} {

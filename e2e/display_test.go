@@ -32,8 +32,10 @@ var uiWorker = worker{
 
 // TestUI has QEMU's own display and the bridge side by side on one bus, and a UI that uses both: it sees the guest, types, and
 // presses the power button, and can do nothing else.
-func TestUI(t *testing.T) {
-	w := openWorkplace(t, rig.StartDaemon, []worker{uiWorker}, func(address string) []string {
+func TestUI(t *testing.T) { onConfigured(t, testUI) }
+
+func testUI(t *testing.T, start startBus) {
+	w := openWorkplace(t, start, []worker{uiWorker}, func(address string) []string {
 		return []string{
 			"-display", "dbus,addr=" + address, "-device", "VGA,id=video0",
 			"-chardev", "dbus,id=raw0,name=org.qemu.monitor.qmp.0", "-mon", "mode=control,chardev=raw0",

@@ -80,11 +80,13 @@ var (
 
 // TestHelpers has one helper of each kind at work beside a Linux guest, each a process with a uid of its own, and before it works try
 // what is not its own.
-func TestHelpers(t *testing.T) {
+func TestHelpers(t *testing.T) { onConfigured(t, testHelpers) }
+
+func testHelpers(t *testing.T, start startBus) {
 	rig.Require(t, "swtpm", "qemu-storage-daemon", "unshare", virtiofsd)
 	workers := []worker{tpmWorker, networkWorker, diskWorker, fsWorker, usernetWorker, backupWorker}
 	tpm, disk := startTPM(t), ownFile(t, cast.qemu, "disk0", "on the first disk")
-	w := openWorkplace(t, rig.StartBroker, workers, func(address string) []string {
+	w := openWorkplace(t, start, workers, func(address string) []string {
 		return append([]string{
 			"-display", "dbus,addr=" + address,
 			"-chardev", "socket,id=chrtpm,path=" + tpm, "-tpmdev", "emulator,id=tpm0,chardev=chrtpm", "-device", "tpm-tis,id=tis0,tpmdev=tpm0",

@@ -99,6 +99,22 @@ func onBothBuses(t *testing.T, test func(t *testing.T, flags []string)) {
 	}
 }
 
+// startBus starts a bus of one kind, with a configuration.
+type startBus = func(t testing.TB, config string) *rig.Bus
+
+// configured are the kinds of bus, for tests that write the configuration.
+var configured = map[string]startBus{"dbus-daemon": rig.StartDaemon, "dbus-broker": rig.StartBroker}
+
+// onConfigured runs a test that is mostly of waiting for its guest to boot on each of them, at once.
+func onConfigured(t *testing.T, test func(*testing.T, startBus)) {
+	for name, start := range configured {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, start)
+		})
+	}
+}
+
 func readyAddress(output string) string {
 	for line := range strings.Lines(output) {
 		if address, ok := strings.CutPrefix(line, "bus="); ok {

@@ -246,7 +246,7 @@ func TestScreenshotOfUI(t *testing.T) {
 	if err := os.WriteFile(policy, []byte(strings.ReplaceAll(example, `Group::"995"`, fmt.Sprintf("User::%q", fmt.Sprint(ui.UID)))), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	for name, start := range map[string]func(testing.TB, string) *rig.Bus{"dbus-daemon": rig.StartDaemon, "dbus-broker": rig.StartBroker} {
+	for name, start := range configured {
 		t.Run(name, func(t *testing.T) {
 			bus := start(t, busConfig(t, slices.Concat(castUsers, castGrants)...))
 			vm := startQEMUAs(t, cast.qemu, rig.QEMU{Args: []string{"-vga", "std"}})

@@ -21,7 +21,7 @@ when { ["id"].containsAll(context.argumentNames) && context.arguments.id == "sec
 // one machine, and each try what the others may: who is who is decided by uid alone.
 func TestEachUID(t *testing.T) {
 	rig.RequireRoot(t)
-	for name, start := range map[string]func(testing.TB, string) *rig.Bus{"dbus-daemon": rig.StartDaemon, "dbus-broker": rig.StartBroker} {
+	for name, start := range configured {
 		t.Run(name, func(t *testing.T) {
 			bus := start(t, busConfig(t, slices.Concat(castUsers, castGrants, []string{"--bus-user=list"})...))
 			vm := startQEMUAs(t, cast.qemu, rig.QEMU{Args: []string{

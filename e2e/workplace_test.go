@@ -77,7 +77,7 @@ type workplace struct {
 }
 
 // openWorkplace starts a guest with a bus of that kind and a bridge for the workers. args are QEMU's, once the bus is there.
-func openWorkplace(t *testing.T, start func(testing.TB, string) *rig.Bus, workers []worker, args func(address string) []string) *workplace {
+func openWorkplace(t *testing.T, start startBus, workers []worker, args func(address string) []string) *workplace {
 	t.Helper()
 	rig.RequireRoot(t)
 	rig.Require(t, "setpriv", "/usr/bin/python3")
