@@ -71,11 +71,7 @@ func TestBusOfHostile(t *testing.T) {
 				}
 				r.Return(`"x-machine"`)
 			})
-			log := new(logBuffer)
-			w := newWorld(t, m.dial)
-			w.log = log
-			w.join()
-			w.run()
+			w, log := serveLogged(t, m)
 			c := w.as(admin)
 			for range 3 {
 				m.client().Event("DEVICE_DELETED", `{"device": "dev1"}`)

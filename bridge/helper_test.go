@@ -240,11 +240,7 @@ func TestHelperAnswers(t *testing.T) {
 
 // TestHelperDenied has a helper's Id not to be read, as where the bus denies it: the log tells.
 func TestHelperDenied(t *testing.T) {
-	w := newWorld(t, newMachine(t, nil).dial)
-	log := new(logBuffer)
-	w.log = log
-	w.join()
-	w.run()
+	w, log := serveLogged(t, newMachine(t, nil))
 	r := w.rawHelper(admin)
 	r.answer(r.question(), "org.freedesktop.DBus.Error.AccessDenied")
 	rig.Eventually(t, "it is logged", func() bool {

@@ -65,10 +65,7 @@ func TestHostileStatus(t *testing.T) {
 func TestHostileRecovery(t *testing.T) {
 	const times = 100
 	m := newMachine(t, nil)
-	w, log := newWorld(t, m.dial), new(logBuffer)
-	w.log = log
-	w.join()
-	w.run()
+	w, log := serveLogged(t, m)
 	for range times {
 		for _, answer := range []string{`[]`, running} {
 			m.answer("query-status", answer)

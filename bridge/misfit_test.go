@@ -18,10 +18,7 @@ func TestMisfits(t *testing.T) {
 			`{"meta-type":"builtin","name":"int","json-type":"int"}]`,
 		"do-it": `{"unasked": [1]}`,
 	})
-	w, log := newWorld(t, m.dial), new(logBuffer)
-	w.log = log
-	w.join()
-	w.run()
+	w, log := serveLogged(t, m)
 	c := w.as(admin)
 	for _, test := range []struct {
 		answer, signature string

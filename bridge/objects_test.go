@@ -371,11 +371,7 @@ func TestQEMUWithoutVM(t *testing.T) {
 	for _, q := range inventory.Queries {
 		m.script(q.Command, func(_ *qmptest.QEMU, r *qmptest.Request) { r.Fail("CommandNotFound", "The command has not been found") })
 	}
-	log := new(logBuffer)
-	w := newWorld(t, m.dial)
-	w.log = log
-	w.join()
-	w.run()
+	w, log := serveLogged(t, m)
 	c := w.as(admin)
 	if all := c.objects(); len(all) != 0 || !get[bool](c, "Connected") {
 		t.Errorf("objects %v", all)
@@ -392,11 +388,7 @@ func TestTooManyObjects(t *testing.T) {
 		all = append(all, fmt.Sprintf(`{"id": "j%d"}`, i))
 	}
 	m := newMachine(t, map[string]string{"query-jobs": "[" + strings.Join(all, ",") + "]"})
-	log := new(logBuffer)
-	w := newWorld(t, m.dial)
-	w.log = log
-	w.join()
-	w.run()
+	w, log := serveLogged(t, m)
 	c := w.as(admin)
 	if n := len(c.objects()); n != inventory.MaxItems {
 		t.Errorf("%d objects, want %d", n, inventory.MaxItems)

@@ -347,11 +347,8 @@ func TestQOMLimits(t *testing.T) {
 		longest += "/" + strings.Repeat("-", 127) // each three bytes on the bus
 	}
 	tree.grow(deepest + "/d").grow(longest).grow(longest + "-")
-	m, log := newQOMMachine(t, tree), new(logBuffer)
-	w := newWorld(t, m.dial)
-	w.log = log
-	w.join()
-	w.run()
+	m := newQOMMachine(t, tree)
+	w, log := serveLogged(t, m)
 	c := w.as(admin)
 	for place, want := range map[string]string{
 		deepest: "", deepest + "/d": dbusError + "UnknownObject",

@@ -85,6 +85,16 @@ func serve(tb testing.TB, m *machine) *world {
 	return w
 }
 
+// serveLogged is serve, and what the bridge logs.
+func serveLogged(tb testing.TB, m *machine) (*world, *logBuffer) {
+	tb.Helper()
+	w, log := newWorld(tb, m.dial), new(logBuffer)
+	w.log = log
+	w.join()
+	w.run()
+	return w, log
+}
+
 func (m *machine) dial(ctx context.Context, o qmp.Options) (*qmp.Conn, error) {
 	return qmp.Dial(ctx, qmp.Address(m.path), o)
 }

@@ -44,17 +44,13 @@ func TestQuotedSecrets(t *testing.T) {
 		}
 		return arguments.Password
 	}
-	log := new(logBuffer)
 	m := newMachine(t, map[string]string{
 		"query-qmp-schema": `[{"meta-type":"command","name":"set_password","arg-type":"1","ret-type":"0"},` +
 			`{"meta-type":"object","name":"0","members":[]},` +
 			`{"meta-type":"object","name":"1","members":[{"name":"password","type":"str"}]},` +
 			`{"meta-type":"builtin","name":"str","json-type":"string"}]`,
 	})
-	w := newWorld(t, m.dial)
-	w.log = log
-	w.join()
-	w.run()
+	w, log := serveLogged(t, m)
 	c := w.as(admin)
 	const enough = 64 // of a kind, since the log tells each time that a count has doubled
 	for name, say := range map[string]func(q *qmptest.QEMU, r *qmptest.Request, secret string){

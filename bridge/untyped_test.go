@@ -19,10 +19,7 @@ func TestUntypedNamesAreLogged(t *testing.T) {
 			[]string{"STOP", "LOST", "B_C", "B-C"}),
 		"a_b": `{"reached": true}`,
 	})
-	w, log := newWorld(t, m.dial), new(logBuffer)
-	w.log = log
-	w.join()
-	w.run()
+	w, log := serveLogged(t, m)
 	c := w.as(admin)
 	want := fmt.Sprintf(`first="[a_b call %s B_C LOST]" count=5`, strings.Repeat("x", 300))
 	if lines := log.lines(untyped); len(lines) != 1 || !strings.Contains(lines[0], want) {
@@ -54,10 +51,7 @@ func TestUntypedNamesAreBounded(t *testing.T) {
 	for i := range names {
 		names[i] = fmt.Sprintf("a%sb", strings.Repeat("-", i%500)) + strings.Repeat("_", i/500)
 	}
-	w, log := newWorld(t, newMachine(t, map[string]string{"query-qmp-schema": schemaOf(t, names, nil)}).dial), new(logBuffer)
-	w.log = log
-	w.join()
-	w.run()
+	_, log := serveLogged(t, newMachine(t, map[string]string{"query-qmp-schema": schemaOf(t, names, nil)}))
 	lines := log.lines(untyped)
 	if len(lines) != 1 || !strings.Contains(lines[0], "count=4998") {
 		t.Fatalf("%d lines, %.100q", len(lines), lines)

@@ -1,14 +1,10 @@
 package access_test
 
 import (
-	"bufio"
 	"errors"
-	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
-	"strings"
 	"syscall"
 	"testing"
 
@@ -17,54 +13,6 @@ import (
 	"qmp-dbus-bridge/bridge/access"
 	"qmp-dbus-bridge/e2e/rig"
 )
-
-const daemonConfig = `<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
- "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
-<busconfig>
-  <type>org.qemu.vm</type>
-  <listen>unix:path=%s</listen>
-  <auth>EXTERNAL</auth>
-  <policy context="default">
-    <allow user="*"/><allow own="*"/><allow send_type="method_call"/><allow send_type="signal"/>
-    <allow send_requested_reply="true" send_type="method_return"/>
-    <allow send_requested_reply="true" send_type="error"/>
-    <allow receive_type="method_call"/><allow receive_type="method_return"/>
-    <allow receive_type="error"/><allow receive_type="signal"/>
-  </policy>
-</busconfig>`
-
-// startDaemon starts a dbus-daemon of the test's own, which ends with the test, and returns its address.
-func startDaemon(t *testing.T) (address string, daemon *exec.Cmd) {
-	t.Helper()
-	const program = "dbus-daemon"
-	rig.Require(t, program)
-	dir, err := os.MkdirTemp("", "access") // t.TempDir lies in a directory that other uids can't pass
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	if err := os.Chmod(dir, 0o711); err != nil {
-		t.Fatal(err)
-	}
-	config := filepath.Join(dir, "bus.conf")
-	if err := os.WriteFile(config, fmt.Appendf(nil, daemonConfig, filepath.Join(dir, "bus")), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	daemon = exec.Command(program, "--config-file="+config, "--nofork", "--nopidfile", "--nosyslog", "--print-address")
-	output, err := daemon.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := daemon.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = daemon.Process.Kill(); _ = daemon.Wait() })
-	line, err := bufio.NewReader(output).ReadString('\n')
-	if err != nil {
-		t.Fatal(err)
-	}
-	return strings.TrimSpace(line), daemon
-}
 
 func connect(t *testing.T, address string) *dbus.Conn {
 	t.Helper()
@@ -77,7 +25,7 @@ func connect(t *testing.T, address string) *dbus.Conn {
 }
 
 func TestDaemonLookup(t *testing.T) {
-	address, _ := startDaemon(t)
+	address := rig.StartDaemon(t, rig.Permissive).Address
 	gone := make(chan string, 16)
 	callers, _ := runCallers(t, connect(t, address), access.CallersConfig{OnGone: func(name string) { gone <- name }})
 	client := connect(t, address)
@@ -101,7 +49,7 @@ func TestDaemonLookup(t *testing.T) {
 
 // A signal that a client makes up does not make anybody forgotten.
 func TestDaemonForgedSignal(t *testing.T) {
-	address, _ := startDaemon(t)
+	address := rig.StartDaemon(t, rig.Permissive).Address
 	gone := make(chan string, 16)
 	bus := connect(t, address)
 	callers, _ := runCallers(t, bus, access.CallersConfig{OnGone: func(name string) { gone <- name }})
@@ -143,17 +91,15 @@ func sendTo(t *testing.T, from *dbus.Conn, destination string, body ...any) {
 }
 
 func TestDaemonEnds(t *testing.T) {
-	address, daemon := startDaemon(t)
-	callers := access.NewCallers(connect(t, address), access.CallersConfig{})
+	daemon := rig.StartDaemon(t, rig.Permissive)
+	callers := access.NewCallers(connect(t, daemon.Address), access.CallersConfig{})
 	ended := make(chan error, 1)
 	go func() { ended <- callers.Run(t.Context()) }()
-	client := connect(t, address)
+	client := connect(t, daemon.Address)
 	if _, err := lookup(t, callers, client.Names()[0]); err != nil {
 		t.Fatal(err)
 	}
-	if err := daemon.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
+	daemon.Signal(t, syscall.SIGKILL)
 	if err := within(t, ended); err == nil {
 		t.Error("Run returned no error")
 	}
@@ -166,7 +112,7 @@ func TestDaemonEnds(t *testing.T) {
 func TestDaemonOtherUser(t *testing.T) {
 	rig.RequireRoot(t)
 	rig.Require(t, "gdbus")
-	address, _ := startDaemon(t)
+	address := rig.StartDaemon(t, rig.Permissive).Address
 	callers, _ := runCallers(t, connect(t, address), access.CallersConfig{})
 	watch := connect(t, address)
 	joined := make(chan *dbus.Signal, 16)

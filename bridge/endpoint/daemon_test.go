@@ -1,12 +1,8 @@
 package endpoint_test
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -19,54 +15,14 @@ import (
 	"qmp-dbus-bridge/schema/wire"
 )
 
-const daemonConfig = `<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
- "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
-<busconfig>
-  <listen>unix:path=%s</listen>
-  <auth>EXTERNAL</auth>
-  <policy context="default">
-    <allow user="*"/>
-    <allow own="*"/>
-    <allow send_destination="*"/>
-    <allow receive_sender="*"/>
-  </policy>
-  <limit name="max_replies_per_connection">16384</limit>
-</busconfig>
-`
-
 // busName is what serveDaemon owns.
 const busName = "org.example"
 
 // startDaemon starts a dbus-daemon of the test's own and returns its address.
 func startDaemon(t testing.TB) string {
 	t.Helper()
-	const program = "dbus-daemon"
-	rig.Require(t, program)
 	fdtest.Check(t)
-	dir := t.TempDir()
-	config := filepath.Join(dir, "bus.conf")
-	text := fmt.Sprintf(daemonConfig, filepath.Join(dir, "bus"))
-	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(program, "--nofork", "--nopidfile", "--print-address", "--config-file="+config)
-	cmd.Stderr = t.Output()
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		cmd.Process.Kill()
-		cmd.Wait()
-	})
-	address, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil {
-		t.Fatal(err)
-	}
-	return strings.TrimSpace(address)
+	return rig.StartDaemon(t, rig.Permissive).Address
 }
 
 // serveDaemon serves h as org.example on a dbus-daemon, and gives a client of it.
