@@ -25,7 +25,7 @@ const (
 type calls struct {
 	slots        [1 + MaxInBand + MaxOutOfBand]call // by id; the first is for the one without
 	inBand, oob  lane
-	carrying     bool // a command that takes file descriptors is in flight
+	carrying     bool // file descriptors are on their way to the command in flight that takes them
 	inFlight     int
 	waiting      int
 	waitingBytes int
@@ -46,9 +46,10 @@ type call struct {
 	sent, quit bool
 }
 
-// ready tells whether k may be sent now: not past its lane's limit.
+// ready tells whether k may be sent now: not past its lane's limit, and in band nothing while file descriptors are on their way. What
+// is out of band goes ahead, since it is for a QEMU that answers nothing else.
 func (c *calls) ready(k *call) bool {
-	return k.lane.inFlight < k.lane.limit && !(c.carrying && k.TakesFDs())
+	return k.lane.inFlight < k.lane.limit && !(c.carrying && k.lane == &c.inBand)
 }
 
 // claim finds the id under which k is sent: none if that is free and k in band,

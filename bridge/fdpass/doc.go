@@ -18,8 +18,8 @@
 //
 // # What is asked of QEMU
 //
-// For a command with descriptors getfd or add-fd before it, and closefd or remove-fd behind it, each by the bridge's own right. They are sent at
-// once, so that no later command overtakes it. Besides that query-named-block-nodes and query-jobs where sets are kept, and query-fdsets
+// For a command with descriptors getfd or add-fd before it, and closefd or remove-fd behind it, each by the bridge's own right. The connection
+// has them at once, so that no later command overtakes it. Besides that query-named-block-nodes and query-jobs where sets are kept, and query-fdsets
 // when QEMU has been reached again. Nothing blocks: what QEMU answers is taken in by the reader of its connection.
 //
 // # Limits

@@ -18,8 +18,8 @@ import (
 //
 //	getfd or add-fd, for each -> the command -> closefd or remove-fd, of what QEMU may have still
 //
-// The command is the caller's; the others are by the bridge's own right. All are sent at once, without waiting for answers, so
-// that nothing that the caller sends later overtakes them: QEMU executes them in this order, and a command whose descriptor QEMU did not
+// The command is the caller's; the others are by the bridge's own right. All are given to the connection at once, without waiting for answers,
+// so that nothing that the caller sends later overtakes them: QEMU executes them in this order, and a command whose descriptor QEMU did not
 // take does not find it. Only the last ones wait for the command's answer.
 type passing struct {
 	*Holdings
