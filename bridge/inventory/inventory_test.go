@@ -21,7 +21,7 @@ import (
 var update = flag.Bool("update", false, "write the expected objects anew")
 
 // query finds the one of a command.
-func query(t *testing.T, command string) *inventory.Query {
+func query(t testing.TB, command string) *inventory.Query {
 	t.Helper()
 	for i := range inventory.Queries {
 		if inventory.Queries[i].Command == command {

@@ -1,8 +1,10 @@
 package inventory
 
 import (
-	"encoding/json"
 	"strings"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // busSurvey tells which devices are on one bus. Its text is that of QEMU's monitor for people (qdev_print and qbus_print in its
@@ -37,7 +39,7 @@ type kinship struct {
 // readTree finds the devices that have one line in the tree.
 func readTree(devices []Item, reply []byte) (map[string]kinship, error) {
 	var tree string
-	if err := json.Unmarshal(reply, &tree); err != nil {
+	if err := json.Unmarshal(reply, &tree, jsontext.AllowInvalidUTF8(true)); err != nil {
 		return nil, err
 	}
 	drivers := make(map[string]Value, len(devices))
