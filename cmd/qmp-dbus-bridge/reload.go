@@ -42,8 +42,8 @@ func (s *service) reloadAtHangup() (stop func()) {
 	}
 }
 
-// reload reads the policy files anew and opens the audit's file again, each all or nothing: what can't be had
-// stays as it was. systemd learns when it began and when it was done (Type=notify-reload).
+// reload opens the audit's file again and reads the policy files anew, each all or nothing: what can't be had
+// stays as it was. What the new policy decides is in the file that was opened. systemd learns when it began and when it was done (Type=notify-reload).
 func (s *service) reload() {
 	var errs []error
 	for _, step := range []struct {
@@ -51,8 +51,8 @@ func (s *service) reload() {
 		do     func() error
 	}{
 		{"systemd was not told that a reload begins", notifyReloading},
-		{"the policy stays as it was", s.reloadPolicy},
 		{"the audit's file stays as it was", s.reopenAudit},
+		{"the policy stays as it was", s.reloadPolicy},
 	} {
 		if err := step.do(); err != nil {
 			s.log.Error(step.failed, "error", oneLine(err))
