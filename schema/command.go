@@ -87,7 +87,7 @@ func (c *Command) freeze(f frozen) {
 
 // argument makes a member a positional argument.
 func (c *Command) argument(name, signature string) positional {
-	i, found := c.arguments.index[name]
+	i, found := c.arguments.find([]byte(name))
 	if !found {
 		i = -1
 	}

@@ -57,6 +57,7 @@ func (l *loader) defineBuiltin(e entry) error {
 func (l *loader) defineEnum(e entry) error {
 	e.of.kind = kindEnum
 	values, err := l.list(e.node, "values")
+	e.of.values = l.valueSlab.make(len(values))
 	for _, v := range values {
 		if l.document.kind(v) != jsontext.KindString {
 			return errors.New("a value is not a string")
@@ -90,9 +91,9 @@ func (l *loader) defineObject(e entry) error {
 	if err != nil {
 		return err
 	}
-	if len(members) > 0 {
+	t.members = l.memberSlab.make(len(members))
+	if len(members) > fewMembers {
 		t.index = make(map[string]int, len(members))
-		t.members = make([]member, 0, len(members))
 	}
 	for _, m := range members {
 		if err := l.addMember(t, m); err != nil {
@@ -110,7 +111,7 @@ func (l *loader) addMember(t *qtype, node int) error {
 	if err != nil {
 		return err
 	}
-	if _, twice := t.index[name]; twice {
+	if _, twice := t.find([]byte(name)); twice {
 		return fmt.Errorf("member '%s' is there twice", clip([]byte(name)))
 	}
 	of, err := l.reference(node, "type")
@@ -118,7 +119,9 @@ func (l *loader) addMember(t *qtype, node int) error {
 		return fmt.Errorf("member '%s': %w", clip([]byte(name)), err)
 	}
 	_, optional := l.document.member(node, "default")
-	t.index[name] = len(t.members)
+	if t.index != nil {
+		t.index[name] = len(t.members)
+	}
 	t.members = append(t.members, member{name, l.quote(name), optional, of})
 	return nil
 }
@@ -139,7 +142,7 @@ func (l *loader) defineBranches(e entry) error {
 	if err != nil {
 		return err
 	}
-	i, found := e.of.index[tag]
+	i, found := e.of.find([]byte(tag))
 	if !found {
 		return fmt.Errorf("its tag '%s' is not a member", clip([]byte(tag)))
 	}

@@ -32,6 +32,11 @@ type loader struct {
 	commands []*Command
 	events   []event
 	planned  int // members of the commands' arguments
+
+	// What types are made of.
+	typeSlab   slab[qtype]
+	memberSlab slab[member]
+	valueSlab  slab[string]
 }
 
 // entry is one type and its node in the document.
@@ -96,7 +101,8 @@ func (l *loader) listTypes() (users []int, err error) {
 		if l.types[name] != nil {
 			return nil, fmt.Errorf("type '%s' is there twice", clip([]byte(name)))
 		}
-		e := entry{node, name, &qtype{tag: -1}}
+		e := entry{node, name, l.typeSlab.new()}
+		e.of.tag = -1
 		l.types[name] = e.of
 		l.entries = append(l.entries, e)
 	}

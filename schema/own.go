@@ -29,7 +29,7 @@ type Own struct {
 // tells a union's branches apart must not be in own.
 func (c *Command) AppendMethod(dst []byte, d *wire.Decoder, in []Arg, fds *[]Descriptor, own ...Own) ([]byte, error) {
 	for _, o := range own {
-		if _, found := c.arguments.index[o.Name]; !found && o.Option == nil {
+		if _, found := c.arguments.find([]byte(o.Name)); !found && o.Option == nil {
 			return dst, fmt.Errorf("%s.%s: %w", c.name, o.Name, ErrNotSupported)
 		}
 	}

@@ -26,10 +26,10 @@ type qtype struct {
 	values  []string // of an enum
 	element *qtype   // of an array
 
-	// An object's members, in the order of the schema, and where each is. A union
+	// An object's members, in the order of the schema, and of many where each is. A union
 	// has more members: those of the branch that the value of its tag selects.
 	members  []member
-	index    map[string]int
+	index    map[string]int    // nil of a few
 	tag      int               // index of the tag, -1 in what is no union
 	branches map[string]*qtype // objects by value of the tag; nil in what is no union
 	open     bool              // takes members that are not in the schema
@@ -51,6 +51,23 @@ type flat struct {
 	members int // together
 	parts   int // types whose members they are; 0 before it is known
 	busy    bool
+}
+
+// fewMembers is how many are looked through as fast as one of them is found in a map, which is two objects of 256 bytes.
+const fewMembers = 8
+
+// find returns where the member of that name is.
+func (t *qtype) find(name []byte) (i int, found bool) {
+	if t.index != nil {
+		i, found = t.index[string(name)]
+		return i, found
+	}
+	for i := range t.members {
+		if t.members[i].name == string(name) {
+			return i, true
+		}
+	}
+	return 0, false
 }
 
 // choice returns the type of that kind among an alternate's, or nil.

@@ -24,7 +24,7 @@ func (s *shape) add(t *qtype) {
 // find returns the member of that name, or nil, and its rank.
 func (s *shape) find(name []byte) (m *member, rank int) {
 	for _, t := range s.parts[:s.count] {
-		if i, found := t.index[string(name)]; found {
+		if i, found := t.find(name); found {
 			return &t.members[i], rank + i
 		}
 		rank += len(t.members)
