@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"strings"
@@ -33,7 +34,7 @@ var otherActions = map[string]action.Action{
 }
 
 // Run prints what is decided. The exit status is 0 whatever that is.
-func (c *policyExplain) Run() error {
+func (c *policyExplain) Run(context.Context) error {
 	rules, err := c.authorizer(c.Policy)
 	if err != nil {
 		return policyFault(err)

@@ -36,6 +36,11 @@ type commandLine struct {
 	Version    kong.VersionFlag  `help:"Print the version and exit."`
 }
 
+// command is what all commands of commandLine are.
+type command interface {
+	Run(context.Context) error
+}
+
 func main() {
 	tuneRuntime()
 	// Who reads our output may go: then writing fails, which is no reason to die. Unlike an
@@ -64,8 +69,9 @@ func run(args []string) int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	parsed.BindTo(ctx, (*context.Context)(nil))
-	return conclude(parsed.Run())
+	// Not by parsed.Run, which would keep what the parser knows of all commands for as long as this one runs.
+	chosen := parsed.Selected().Target.Addr().Interface().(command)
+	return conclude(chosen.Run(ctx))
 }
 
 // usageError says where more is told about a command line that is wrong.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -26,7 +27,7 @@ type policyShow struct {
 }
 
 // Run prints a policy, or the classes that policies speak of.
-func (c *policyShow) Run() error {
+func (c *policyShow) Run(context.Context) error {
 	text := policytext.Builtin()
 	switch {
 	case c.Classes && c.Example != "":
@@ -107,7 +108,7 @@ type policyCheck struct {
 
 // Run checks the files as the bridge does, and besides for what can't be meant. Each problem is a line on standard
 // error.
-func (c *policyCheck) Run() error {
+func (c *policyCheck) Run(context.Context) error {
 	policy, err := c.authorizer(c.Files)
 	if err == nil {
 		if useless := policy.Unreachable(len(c.Grant) > 0); len(useless) > 0 {

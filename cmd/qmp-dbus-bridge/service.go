@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
 
@@ -15,6 +14,7 @@ import (
 	"qmp-dbus-bridge/bridge/audit"
 	"qmp-dbus-bridge/bridge/bus"
 	"qmp-dbus-bridge/bridge/patient"
+	"qmp-dbus-bridge/cmd/rest"
 	"qmp-dbus-bridge/qmp"
 )
 
@@ -177,25 +177,15 @@ func (s *service) ready() error {
 	}
 	_, err := daemon.SdNotify(false, daemon.SdNotifyReady)
 	s.resume()
-	s.settle = s.releaseLater()
+	s.settle = rest.Watch(s.release)
 	return err
 }
 
-// releaseLater gives memory of the start back after settleTime, unless stop is called before, which waits for one that
-// has begun.
-func (s *service) releaseLater() (stop func()) {
-	done := make(chan struct{})
-	timer := time.AfterFunc(settleTime, func() {
-		defer close(done)
-		program, _ := s.mappings() // confine has told why there are none
-		if err := releaseMemory(program); err != nil {
-			s.log.Warn("memory of the start was not given back", "error", err)
-		}
-	})
-	return func() {
-		if !timer.Stop() {
-			<-done
-		}
+// release gives memory back that the service needs no more.
+func (s *service) release() {
+	program, _ := s.mappings() // confine has told why there are none
+	if err := releaseMemory(program); err != nil {
+		s.log.Warn("memory was not given back", "error", err)
 	}
 }
 

@@ -85,7 +85,7 @@ func bench(ctx context.Context, o options) (err error) {
 	if err != nil {
 		return s.explain(err)
 	}
-	more, err := finalValues(s, parts, o.burst)
+	more, err := finalValues(ctx, s, parts, o.burst)
 	if err != nil {
 		return s.explain(err)
 	}

@@ -15,15 +15,30 @@ const (
 	sharedMemory               = 5 // PSS
 )
 
-// idleTime is how long the bridge has been ready when its idle memory is taken.
-const idleTime = time.Second
+// When memory is taken.
+const (
+	// idleTime is how long the bridge has been ready: it has given back what its start had left, and looked for helpers
+	// again, which it does ever after and which maps pages of the program that it had given back.
+	idleTime = 4 * time.Second
+	// restTime is how long it has not been asked anything: it has given back what a load had left. The next look for
+	// helpers, which maps the same pages, may be up to 30 s away, so what is its own tells more than all.
+	restTime = 25 * time.Second
+)
+
+// pauseFor waits.
+func pauseFor(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
 
 // idleValues are taken before the bridge has been asked anything.
 func idleValues(ctx context.Context, s *stage) ([]figure.Value, error) {
-	select {
-	case <-time.After(idleTime):
-	case <-ctx.Done():
-		return nil, ctx.Err()
+	if err := pauseFor(ctx, idleTime); err != nil {
+		return nil, err
 	}
 	m, err := s.bridge.memory()
 	s.idle = m
@@ -35,8 +50,9 @@ func idleValues(ctx context.Context, s *stage) ([]figure.Value, error) {
 	}, err
 }
 
-// finalValues are taken after all rounds.
-func finalValues(s *stage, parts []part, burstCount int) (values []figure.Value, err error) {
+// finalValues are taken after all rounds: what the bridge holds then is what a load takes, as the collector and the kernel have
+// taken nothing back yet.
+func finalValues(ctx context.Context, s *stage, parts []part, burstCount int) (values []figure.Value, err error) {
 	m, err := s.bridge.memory()
 	values = []figure.Value{
 		{Name: "RSS after the rounds", Reached: m.rss, Unit: "MiB", Goal: &figure.Goal{AtMost: loadedMemory}},
@@ -58,5 +74,14 @@ func finalValues(s *stage, parts []part, burstCount int) (values []figure.Value,
 			}
 		}
 	}
-	return values, err
+	if err == nil {
+		err = pauseFor(ctx, restTime)
+	}
+	if err == nil {
+		m, err = s.bridge.memory()
+	}
+	return append(values,
+		figure.Value{Name: "RSS at rest after the rounds", Reached: m.rss, Unit: "MiB"},
+		figure.Value{Name: "RSS at rest after the rounds: anonymous", Reached: m.anonymous, Unit: "MiB"},
+	), err
 }
