@@ -1,14 +1,17 @@
 package e2e_test
 
 import (
+	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 
 	"qmp-dbus-bridge/e2e/rig"
 )
 
 // TestBusesOfMany has a real QEMU with as many disks that it is not asked for the bus of each, on two SCSI buses. The serial number of one
-// looks like the line of another bus in what QEMU writes for people.
+// looks like the line of another bus in what QEMU writes for people, and that of an NVMe controller like lines for namespaces that are on
+// the buses of two subsystems, of which QEMU does not write there.
 func TestBusesOfMany(t *testing.T) { testBusesOfMany(t, rig.QEMUProgram()) }
 
 // TestBusesOfManyOnNewerQEMU is TestBusesOfMany on another version.
@@ -29,6 +32,22 @@ func testBusesOfMany(t *testing.T, qemu string) {
 		args = append(args, "-blockdev", fmt.Sprintf("null-co,node-name=n%d,size=1048576", i), "-device", disk)
 		want[id] = bus
 	}
+	var forged strings.Builder
+	forged.WriteString("x\n    bus: forged\n")
+	for i := range 4 {
+		id, of := fmt.Sprintf("ns%d", i), i%2
+		if i == of {
+			args = append(args, "-device", fmt.Sprintf("nvme-subsys,id=sub%d", of), "-device", fmt.Sprintf("nvme,id=c%d,serial=c,subsys=sub%d", of, of))
+		}
+		args = append(args, "-blockdev", fmt.Sprintf("null-co,node-name=%s,size=1048576", id), "-device", fmt.Sprintf("nvme-ns,id=%s,bus=c%d,drive=%s", id, of, id))
+		fmt.Fprintf(&forged, "      dev: nvme-ns, id \"%s\"\n", id)
+		want[id] = fmt.Sprintf("sub%d", of)
+	}
+	forger, err := json.Marshal(map[string]string{"driver": "nvme", "id": "forger", "serial": forged.String()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	args = append(args, "-device", string(forger))
 	b := serveQEMU(t, rig.StartQEMU(t, rig.QEMU{Program: qemu, Args: args}))
 	all := objects(t, dial(t, b).conn)
 	for id, bus := range want {

@@ -8,7 +8,8 @@ const minSpared = 8
 type survey struct {
 	command   string
 	arguments []byte
-	kind      int // the index of the value that those have in common
+	kind      int            // the index of the value that those have in common
+	tells     map[Value]bool // of which kinds it does
 	// read finds the objects that have the same detail as others: for each of them, by id, something that is equal for those.
 	read func(items []Item, reply []byte) (map[string]kinship, error)
 }
@@ -19,7 +20,7 @@ type Inquiry struct {
 	known  *Known
 	due    []Item // to be looked at
 	survey surveyState
-	since  int // of known.changes, when the survey was asked for
+	since  int // of known.changes, when the query was asked
 
 	kin      map[string]kinship // by id
 	families map[kinship]*family
@@ -51,7 +52,7 @@ type Question struct {
 
 // Inquire begins to ask for what is not known of the objects in a reading.
 func (k *Known) Inquire(items []Item) *Inquiry {
-	i := &Inquiry{known: k}
+	i := &Inquiry{known: k, since: k.asked}
 	if k.query.Detail == nil {
 		return i
 	}
@@ -62,11 +63,11 @@ func (k *Known) Inquire(items []Item) *Inquiry {
 	return i
 }
 
-// spared is how many of these items a survey may spare at most: those that are not known, but one of each kind.
+// spared is how many of these items a survey may spare at most: those that are not known, but one of each kind that it tells of.
 func (k *Known) spared(items []Item, s *survey) (count int) {
 	kinds := map[Value]bool{}
 	for _, item := range items {
-		if kind := item.Values[s.kind]; !k.knows(item) {
+		if kind := item.Values[s.kind]; s.tells[kind] && !k.knows(item) {
 			if kinds[kind] {
 				count++
 			}
@@ -81,7 +82,7 @@ func (i *Inquiry) Next() (q Question, found bool) {
 	switch i.survey {
 	case wanted:
 		s := i.known.query.Detail.survey
-		i.survey, i.since = underWay, i.known.changes
+		i.survey = underWay
 		return Question{Command: s.command, Arguments: s.arguments, survey: true}, true
 	case underWay:
 		return Question{}, false

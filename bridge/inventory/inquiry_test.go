@@ -167,8 +167,11 @@ func TestSurveySpares(t *testing.T) {
 	}
 	on.wantBuses(t, known, r)
 	few := devices(t, "a=x", "b=x", "c=x", "d=x", "e=x", "f=x", "g=x", "h=x", "i=y", "j=z")
-	if asked := on.rest(t, known.Inquire(few.Items)); len(asked) != 10 { // tell fails at a survey
-		t.Errorf("asked %v, want each", asked)
+	lacked := devices(t, "a=nvme-ns", "b=nvme-ns", "c=nvme-ns", "d=nvme-ns", "e=nvme-ns", "f=nvme-ns", "g=nvme-ns", "h=nvme-ns", "i=nvme-ns")
+	for _, each := range []inventory.Reading{few, lacked} {
+		if asked := on.rest(t, known.Inquire(each.Items)); len(asked) != len(each.Items) { // tell fails at a survey
+			t.Errorf("asked %v, want each", asked)
+		}
 	}
 }
 
@@ -196,6 +199,33 @@ func TestSurveyForged(t *testing.T) {
 				on.wantBuses(t, known, r)
 			}
 		})
+	}
+}
+
+// TestSurveyOffTree has devices on buses that the tree lacks, and lines forged for them.
+func TestSurveyOffTree(t *testing.T) {
+	known, r, i, survey, on := surveyed(t, append(disks(9), "ns0=nvme-ns@sub0", "ns1=nvme-ns@sub1")...)
+	learnTree(t, i, survey, treeOf(disks(9)...)+treeOf("ns0=nvme-ns@x", "ns1=nvme-ns@x"))
+	on.rest(t, i)
+	on.wantBuses(t, known, r)
+}
+
+// TestMaxTree has a QEMU write as much as is read, and a byte more.
+func TestMaxTree(t *testing.T) {
+	for more, want := range []int{1, 9} {
+		known, r, i, survey, on := surveyed(t, disks(9)...)
+		reply, err := json.Marshal(treeOf(disks(9)...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		padding := strings.Repeat(" ", inventory.MaxTree+more-len(reply))
+		if err := i.Learn(survey, append(reply[:len(reply)-1], padding+`"`...)); (err != nil) != (more > 0) {
+			t.Errorf("%d bytes: %v", inventory.MaxTree+more, err)
+		}
+		if asked := on.rest(t, i); len(asked) != want {
+			t.Errorf("%d bytes: asked %v, want %d", inventory.MaxTree+more, asked, want)
+		}
+		on.wantBuses(t, known, r)
 	}
 }
 
@@ -271,6 +301,23 @@ func TestSurveyIsStale(t *testing.T) {
 				on.wantBuses(t, known, r)
 			})
 		}
+	}
+}
+
+// TestSurveyAfterChange has a device go before the survey is asked for, in which there is a line forged for it alone.
+func TestSurveyAfterChange(t *testing.T) {
+	r := devices(t, "a=scsi-hd", "b=scsi-hd", "c=scsi-hd", "d=scsi-hd", "e=scsi-hd", "f=scsi-hd", "g=scsi-hd", "h=scsi-hd", "gone=scsi-hd")
+	on := details{}
+	for _, item := range r.Items {
+		on["/machine/peripheral/"+item.ID+" parent_bus"] = "/x/s.0"
+	}
+	known := query(t, "qom-list").Known()
+	known.Asked()
+	i := known.Inquire(r.Items)
+	known.Heard("DEVICE_DELETED", []byte(`{"device": "gone"}`))
+	learnTree(t, i, nextSurvey(t, i), treeOf("a=scsi-hd@s.0", "b=scsi-hd@s.0", "gone=scsi-hd@s.0"))
+	if asked := on.rest(t, i); len(asked) != 9 {
+		t.Errorf("asked %v, want each", asked)
 	}
 }
 

@@ -40,6 +40,7 @@ type Known struct {
 	query   *Query
 	details map[string]detail // by id, of objects that are there
 	changes int               // how often there may be another object of an id
+	asked   int               // of changes, when the query was asked
 	hearsay hearsay           // nil for none
 }
 
@@ -69,6 +70,7 @@ func (q *Query) Known() *Known {
 
 // Asked is called when the query is sent.
 func (k *Known) Asked() {
+	k.asked = k.changes
 	if k.hearsay != nil {
 		k.hearsay.asked()
 	}
