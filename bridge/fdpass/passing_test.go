@@ -30,8 +30,8 @@ func (q *qemu) refuse(r *qmptest.Request) {
 	r.Fail("GenericError", r.Name+" is refused")
 }
 
-// TestPassing has commands with descriptors executed, and refused at each step: QEMU is told all at once, and keeps nothing that it does
-// not need.
+// TestPassing has commands with descriptors executed, and refused at each step: QEMU is told these, in this order, and keeps nothing that
+// it does not need.
 func TestPassing(t *testing.T) {
 	const tap, told = `{"type":"tap","id":"n","fds":FD}`, `netdev_add {"type":"tap","id":"n","fds":"NAME:NAME"}`
 	const dump, dumped = `{"filename":FD}`, `screendump {"filename":"/dev/fdset/SET"}`
