@@ -36,6 +36,7 @@ type qemu struct {
 	monitor *qmp.Conn
 	runs    atomic.Bool // the guest
 	held    chan *qmptest.Request
+	users   map[string]uint32 // of owners that are no administrators
 
 	mu      sync.Mutex // guards what follows
 	told    []string
@@ -167,13 +168,15 @@ func (q *qemu) wantHas(names, inSets int) {
 	})
 }
 
-// start runs a command of an owner's, all of whom are administrators, and returns what will have become of it. It is given copies of fds.
+// start runs a command of an owner's, who is an administrator unless users tells another uid, and returns what will have become of it. It is
+// given copies of fds.
 func (q *qemu) start(owner, name, arguments string, placed fdarg.Placed, fds ...int) <-chan qmp.Reply {
 	q.Helper()
 	command := qmp.Command{Name: name, Arguments: []byte(arguments)}
+	uid, isUser := q.users[owner]
 	done := make(chan qmp.Reply, 1)
 	q.Start(q.monitor, fdpass.Command{
-		Command: command, Owner: quota.Claim{Sender: owner, Admin: true}, Serial: 7, Placed: placed, TakeFDs: func() []int { return q.copies(fds) },
+		Command: command, Owner: quota.Claim{Sender: owner, UID: uid, Admin: !isUser}, Serial: 7, Placed: placed, TakeFDs: func() []int { return q.copies(fds) },
 	}, func(reply qmp.Reply) {
 		if reply.Err == nil {
 			q.Executed(q.monitor, command)

@@ -1,6 +1,7 @@
 package fdpass_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -108,10 +109,11 @@ func TestOwnedPipelined(t *testing.T) {
 	q.wantHas(0, 0)
 }
 
-// TestMaxOwned has owners pass as many as each and all may, and one more; when one has left there is room again.
+// TestMaxOwned has owners pass as many as each, its user, all users and all may, and one more; when one has left there is room again.
 func TestMaxOwned(t *testing.T) {
 	const ofOne, ofAll = 16, 64
 	q := newQEMU(t)
+	q.users = map[string]uint32{"a": 1, "b": 1, "one more of 1": 1, "c": 2, "one more of 2": 2} // "d" is an administrator's
 	fd := q.null()
 	full := func(owner, why string) {
 		t.Helper()
@@ -128,6 +130,12 @@ func TestMaxOwned(t *testing.T) {
 			q.mustRun(owner, "add-fd", `{}`, fd)
 		}
 		full(owner, "you have 16, which is the most")
+		switch owner {
+		case "b":
+			full("one more of 1", "your user has 32, which is the most")
+		case "c":
+			full("one more of 2", "all users who are no administrators have 48, which is the most")
+		}
 	}
 	full("z", "all callers have 64, which is the most")
 	q.mustRun("a", "getfd", `{"fdname":"xa0"}`, fd) // in place of its own
@@ -154,6 +162,12 @@ func TestMaxUnremoved(t *testing.T) {
 			added := q.outcome(done)
 			set.Remove(q.monitor, func() { done <- qmp.Reply{} })
 			return errors.Join(added, q.outcome(done))
+		},
+		"left behind": func(q *qemu, fd int) error {
+			err := q.run("leaver", "add-fd", `{}`, fd)
+			q.Forget("leaver")
+			_, answered := q.monitor.Execute(context.Background(), qmp.Command{Name: "query-name"}) // after the removal
+			return errors.Join(err, answered)
 		},
 		"of a set that stays": func(q *qemu, fd int) error {
 			if err := q.run("a", "add-fd", `{"fdset-id":5}`, fd); err != nil {
