@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/godbus/dbus/v5"
 	"golang.org/x/sys/unix"
@@ -218,6 +219,10 @@ func (p passing) server(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(rig.Timeout)); err != nil {
+		t.Fatal(err)
+	}
 	greeting := make([]byte, 8)
 	if _, err := io.ReadFull(conn, greeting); err != nil || string(greeting) != "NBDMAGIC" {
 		t.Errorf("read %q, %v", greeting, err)
@@ -226,8 +231,9 @@ func (p passing) server(t *testing.T) {
 	if err := conn.(*net.UnixConn).CloseWrite(); err != nil {
 		t.Error(err)
 	}
-	_, _ = io.Copy(io.Discard, conn) // until QEMU has closed it
-	conn.Close()
+	if _, err := io.Copy(io.Discard, conn); err != nil {
+		t.Errorf("until QEMU closes the connection: %v", err)
+	}
 	p.call(t, "NbdServerStop")
 }
 

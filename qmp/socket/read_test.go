@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"qmp-dbus-bridge/e2e/rig"
 )
 
 // TestReaderSleeps has a reader that waits while its peer reads what was sent: nothing comes for it, so it is not to wake.
@@ -32,9 +34,7 @@ func TestReaderSleeps(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for !waiting.Match(status(t, tid)) {
-		runtime.Gosched()
-	}
+	rig.Eventually(t, "the reader waits", func() bool { return waiting.Match(status(t, tid)) })
 	before := switches(t, tid)
 	for range messages {
 		exchange()
