@@ -47,9 +47,9 @@ type call struct {
 }
 
 // ready tells whether k may be sent now: not past its lane's limit, and in band nothing while file descriptors are on their way. What
-// is out of band goes ahead, since it is for a QEMU that answers nothing else.
+// is out of band goes ahead, since it is for a QEMU that answers nothing else, unless it brings some itself.
 func (c *calls) ready(k *call) bool {
-	return k.lane.inFlight < k.lane.limit && !(c.carrying && k.lane == &c.inBand)
+	return k.lane.inFlight < k.lane.limit && !(c.carrying && (k.lane == &c.inBand || k.TakesFDs()))
 }
 
 // claim finds the id under which k is sent: none if that is free and k in band,

@@ -79,6 +79,31 @@ func TestNothingBehindFDs(t *testing.T) {
 	}
 }
 
+// TestOutOfBandFDs has a descriptor wait for another though its command is to be out of band: QEMU would mix the two up, and refuse it then.
+func TestOutOfBandFDs(t *testing.T) {
+	ch, handler := requests()
+	c, _ := open(t, qmp.Options{}, handler)
+	w1, _ := fdtest.Pipe(t)
+	w2, _ := fdtest.Pipe(t)
+	replies := []<-chan outcome{
+		start(c, qmp.Command{Name: "getfd", FDs: []int{w1}}),
+		start(c, qmp.Command{Name: "add-fd", FDs: []int{w2}, OOB: true}),
+	}
+	for _, name := range []string{"getfd", "add-fd"} {
+		r := receive(t, ch)
+		nothing(t, ch, "sent behind "+name)
+		if r.Name != name || len(r.Files) != 1 {
+			t.Errorf("got %s with %d file descriptors, want %s with one", r.Name, len(r.Files), name)
+		}
+		r.Return("{}")
+	}
+	for _, reply := range replies {
+		if got := receive(t, reply); got.Err != nil {
+			t.Error(got.Err)
+		}
+	}
+}
+
 // TestOutOfBandPassesFDs has a QEMU that does not answer a getfd: what is for such a QEMU is sent.
 func TestOutOfBandPassesFDs(t *testing.T) {
 	ch, handler := requests()
