@@ -349,7 +349,9 @@ func TestSessionRefusalsAreSlow(t *testing.T) {
 // another takes the place of one that ends. Who says nothing holds his place and nothing else.
 func TestSessionPlaces(t *testing.T) {
 	const ofCaller, ofUser, ofUsers, ofAll = 4, 8, 12, 16
-	refused := fmt.Sprintf("there are too many QMP sessions, of your user or of all: %d of one user, %d in all; close some", ofUser, ofAll)
+	refused := func(who string, most int) string {
+		return fmt.Sprintf("of the QMP sessions that there may be, %s %d, which is the most; close some", who, most)
+	}
 	w, socket := listening(t, newMachine(t, nil), nil)
 	onBus := w.as(viewer)
 	var open []*qmpClient
@@ -360,18 +362,19 @@ func TestSessionPlaces(t *testing.T) {
 		}
 		open = append(open, c.agreed())
 	}
-	if _, err := onBus.openQMP(); errorName(err) != dbusError+"LimitsExceeded" || err.Error() != refused {
+	if _, err := onBus.openQMP(); errorName(err) != dbusError+"LimitsExceeded" || err.Error() != refused("you have", ofCaller) {
 		t.Errorf("one more of a caller: %v", err)
 	}
 	for _, more := range []struct {
 		user rig.User
 		upTo int
-	}{{viewer, ofUser}, {operator, ofUsers}, {admin, ofAll}} {
+		who  string // has all
+	}{{viewer, ofUser, "your user has"}, {operator, ofUsers, "all users who are no administrators have"}, {admin, ofAll, "all callers have"}} {
 		for len(open) < more.upTo {
 			open = append(open, client(t, more.user, socket).agreed())
 		}
 		c := client(t, more.user, socket)
-		c.wantError(refused)
+		c.wantError(refused(more.who, more.upTo))
 		c.wantEnd()
 	}
 	open[ofUser].conn.Close() // the operator's

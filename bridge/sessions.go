@@ -96,8 +96,7 @@ func (all *sessions) add(s *session, version qmp.Version) error {
 	case all.closed:
 		return net.ErrClosed
 	case !all.taken.May(s.claim):
-		return failuref(errLimits, "there are too many QMP sessions, of your user or of all: %d of one user, %d in all; close some",
-			sessionPlaces.User, sessionPlaces.All)
+		return failuref(errLimits, "of the QMP sessions that there may be, %s, which is the most; close some", all.taken.FullFor(s.claim))
 	}
 	if err := s.conn.Greet(version); err != nil {
 		return err

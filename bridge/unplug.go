@@ -45,8 +45,8 @@ func newUnplugs(mirror *mirror) *unplugs {
 // begin runs the request's device_del. It waits from then on, since the event may come before QEMU's answer does.
 func (us *unplugs) begin(r *request, patience time.Duration) {
 	u := &unplug{request: r, claim: r.claim, patience: patience}
-	if !us.enter(u) {
-		r.fail(failuref(errLimits, "too many calls of Unplug wait for the guest; try again when some are answered, or with timeout 0"))
+	if err := us.enter(u); err != nil {
+		r.fail(err)
 		return
 	}
 	r.onRelease = func() { us.leave(u) }
@@ -60,15 +60,16 @@ func (us *unplugs) begin(r *request, patience time.Duration) {
 }
 
 // enter has u wait, if there is a place.
-func (us *unplugs) enter(u *unplug) bool {
+func (us *unplugs) enter(u *unplug) error {
 	us.mu.Lock()
 	defer us.mu.Unlock()
 	if !us.taken.May(u.claim) {
-		return false
+		return failuref(errLimits, "of the calls of Unplug that may wait for the guest, %s, which is the most; try again when some are answered, or with timeout 0",
+			us.taken.FullFor(u.claim))
 	}
 	us.taken.Count(u.claim, 1)
 	us.waiting[u] = true
-	return true
+	return nil
 }
 
 // leave gives u's place back, once its call has been answered.
