@@ -11,7 +11,7 @@ type Places struct {
 	All    int
 }
 
-// ForSender is p with another number for one sender.
+// ForSender is p with another number for one sender. One that is not below the others lets a sender take what those allow.
 func (p Places) ForSender(n int) Places {
 	p.Sender = n
 	return p
