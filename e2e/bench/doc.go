@@ -69,7 +69,7 @@
 // small differences. CPU time per call is steadier too, but grows when caches are shared with
 // others. p99 is of some thousand calls a round and wants a quiet machine; of floods and
 // starts it says nothing. How late the signal of an event is depends on how many cores are
-// free when QEMU wakes everybody at once.
+// free while QEMU still works at it.
 //
 // A goal that is missed is printed, and no failure: the exit status tells only whether
 // everything could be measured. Whatever was started is ended, by its process id, also then.
