@@ -26,5 +26,5 @@
 // QEMU may be hostile: of one reply at most [MaxItems] objects are read, with names of at most [MaxName]
 // bytes; [Reading.Left] counts the others. Of jobs that QEMU has no more [MaxKept] are kept. Of objects that are
 // there alone something is known, and of as many links that were set before the NICs were read. Of a QOM object at most
-// [MaxProperties] properties are read. A text has at most [MaxText] bytes, a file's name [MaxFile], and is valid for D-Bus.
+// [MaxProperties] properties are read, and the tree of devices if it has at most [MaxTree] bytes. A text has at most [MaxText] bytes, a file's name [MaxFile], and is valid for D-Bus.
 package inventory
