@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -244,11 +245,17 @@ func (p passing) dump(t *testing.T) {
 	}
 	defer reader.Close()
 	defer writer.Close()
+	if err := reader.SetReadDeadline(time.Now().Add(rig.Timeout)); err != nil {
+		t.Fatal(err)
+	}
 	read := make(chan string, 1)
 	go func() {
 		text := make([]byte, 4)
-		_, _ = io.ReadFull(reader, text)
-		_, _ = io.Copy(io.Discard, reader)
+		_, err := io.ReadFull(reader, text)
+		_, rest := io.Copy(io.Discard, reader)
+		if err := errors.Join(err, rest); err != nil {
+			text = []byte(err.Error())
+		}
 		read <- string(text)
 	}()
 	p.call(t, "DumpGuestMemory", false, fdOf(writer))

@@ -154,6 +154,11 @@ func TestKept(t *testing.T) {
 			}
 			q.wantTold("it is asked once more", nodes, "query-jobs")
 			q.wantHas(0, 1)
+			q.answer("query-jobs", "{}")
+			q.Heard(q.monitor, "DEVICE_DELETED")
+			q.wantTold("the answer tells nothing", nodes, "query-jobs")
+			q.wantHas(0, 1)
+			q.answer("query-jobs", "[]")
 			q.answer(test.asked, "[]")
 			q.Heard(q.monitor, "DEVICE_DELETED")
 			q.wantTold("it is removed", nodes, "query-jobs", removeFD)

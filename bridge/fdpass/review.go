@@ -41,8 +41,7 @@ func (s *sets) review(monitor *qmp.Conn) {
 	monitor.Start(qmp.Command{Name: "query-named-block-nodes", Arguments: []byte(`{"flat":true}`)}, func(nodes qmp.Reply) {
 		inUse := setsIn(nodes.Return)
 		monitor.Start(qmp.Command{Name: "query-jobs"}, func(jobs qmp.Reply) {
-			if nodes.Err == nil && jobs.Err == nil { // else it is not known
-				going := goingOn(jobs.Return)
+			if going, known := goingOn(jobs); known && nodes.Err == nil {
 				for _, set := range kept {
 					if !inUse[set.id] && !(set.job != "" && going[set.job]) {
 						set.Remove(monitor, func() {})
@@ -96,13 +95,15 @@ func setsIn(nodes []byte) map[int64]bool {
 	}
 }
 
-// goingOn are the jobs in a reply to query-jobs that are not at an end.
-func goingOn(jobs []byte) map[string]bool {
+// goingOn are the jobs in a reply to query-jobs that are not at an end, if it tells.
+func goingOn(jobs qmp.Reply) (going map[string]bool, known bool) {
 	var told []struct{ ID, Status string }
-	_ = json.Unmarshal(jobs, &told) // what it is not is none
-	going := map[string]bool{}
+	if jobs.Err != nil || json.Unmarshal(jobs.Return, &told) != nil {
+		return nil, false
+	}
+	going = map[string]bool{}
 	for _, job := range told {
 		going[job.ID] = job.Status != inventory.Concluded && job.Status != "null"
 	}
-	return going
+	return going, true
 }

@@ -118,5 +118,8 @@ func eventTime(line []byte) (time.Time, error) {
 	if err := json.Unmarshal(line, &event); err != nil {
 		return time.Time{}, fmt.Errorf("QMP event: %w", err)
 	}
+	if event.Timestamp.Seconds == 0 {
+		return time.Time{}, fmt.Errorf("QMP event without a timestamp: %s", line)
+	}
 	return time.Unix(event.Timestamp.Seconds, event.Timestamp.Microseconds*1000), nil
 }
