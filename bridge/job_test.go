@@ -308,7 +308,7 @@ func TestJobsOfAnotherQEMU(t *testing.T) {
 	told(t, signals, "- job/j", "! /org/qemu/VM1 map[Accelerator: Connected:false Machine: Running:false Status:]")
 	m.answer("query-jobs", `[{"id": "old", "type": "create", "status": "concluded"}]`)
 	m.listen(qmptest.Options{})
-	told(t, signals, "+ job/old map[Current:0 Progress:0 StartTime:0 StartedBy:4294967295 Status:concluded Total:0 Type:create]",
+	told(t, signals, "+ job/old map[Current:0 Progress:1 StartTime:0 StartedBy:4294967295 Status:concluded Total:0 Type:create]",
 		"! /org/qemu/VM1 map[Accelerator:tcg Connected:true Machine:pc-q35-7.2 Running:true Status:running]")
 	m.ends("j", "")
 	if got := follow(t, signals); !strings.HasPrefix(got, "+ job/j ") {

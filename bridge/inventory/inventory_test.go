@@ -186,6 +186,8 @@ func TestFinishing(t *testing.T) {
 func TestProgress(t *testing.T) {
 	for text, want := range map[string]string{
 		`"current-progress": 0, "total-progress": 0`:                   " 0 0 0",
+		`"status": "concluded"`:                                        " 0 0 1",
+		`"status": "concluded", "error": "no space"`:                   " 0 0 0",
 		`"current-progress": 1, "total-progress": 4`:                   " 1 4 0.25",
 		`"current-progress": 5, "total-progress": 4`:                   " 5 4 1",
 		`"current-progress": -1, "total-progress": 4`:                  " 0 4 0",

@@ -42,7 +42,10 @@ func readJobs(reply []byte) (Reading, error) {
 func readJob(told job) Item {
 	current, total := max(told.Current, 0), max(told.Total, 0)
 	progress := 0.0
-	if total > 0 {
+	switch {
+	case told.Status == Concluded && told.Error == "": // also where there was nothing to do
+		progress = 1
+	case total > 0:
 		progress = min(float64(current)/float64(total), 1)
 	}
 	return newItem(told.ID,

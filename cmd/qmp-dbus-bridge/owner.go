@@ -70,10 +70,13 @@ func (o *owner) known() *uint32 {
 // tell logs what can't be kept apart.
 func (o *owner) tell(log *slog.Logger) {
 	switch uid := o.known(); {
+	case uid == nil && o.uid != nil:
+		log.Warn("QEMU's user is nobody, or of another user namespace, so it gets no name on the bus: start QEMU as a user of its own, "+
+			"or say --qemu-user if it is one", "uid", *o.uid)
 	case uid == nil:
 		log.Warn("QEMU's user is unknown here, so it gets no name on the bus: say --qemu-user")
 	case *uid == 0, int(*uid) == os.Geteuid():
 		log.Info("QEMU has the user of root or of the bridge, so it may call the bridge as they may: give it one of its own, "+
-			"by setpriv --reuid=UID --regid=GID --clear-groups before qemu-system-... in run's command line", "uid", *uid)
+			"by setpriv --reuid=UID --regid=GID --clear-groups before qemu-system-... where it is started", "uid", *uid)
 	}
 }
